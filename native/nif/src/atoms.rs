@@ -1,0 +1,7 @@
+//! Atoms made once, at load.
+
+rustler::atoms! {
+    ok,
+    error,
+    nif_panicked,
+}

@@ -1,0 +1,11 @@
+//! What Erlang sees: terms in, terms out. The work is done in the sibling crates.
+
+#[macro_use]
+mod boundary;
+
+mod atoms;
+mod json;
+mod memory;
+mod schema;
+
+rustler::init!("erlmcp_native_nif", load = boundary::load);

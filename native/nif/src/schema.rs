@@ -1,0 +1,1 @@
+//! `erlmcp_native_schema`.
