@@ -3,9 +3,13 @@
 ?MODULEDOC(false).
 
 -export([
+    call_time_read/0,
+    call_time_reset/0,
     memory_in_use/0
 ]).
 -nifs([
+    call_time_read/0,
+    call_time_reset/0,
     memory_in_use/0
 ]).
 -on_load(init/0).
@@ -18,6 +22,14 @@
     Reason :: load_failed | bad_lib | load | reload | upgrade | old_code.
 init() ->
     erlang:load_nif(filename:join(code:priv_dir(erlmcp_native), "liberlmcp_native"), ?ABI).
+
+%% Thread CPU time of calls on normal schedulers, by NIF: calls and nanoseconds of the longest.
+%% Counted only in a library built with the feature call_time.
+-spec call_time_read() -> [{binary(), non_neg_integer(), non_neg_integer()}] | disabled.
+call_time_read() -> ?nif_stub.
+
+-spec call_time_reset() -> ok.
+call_time_reset() -> ?nif_stub.
 
 -spec memory_in_use() -> non_neg_integer().
 memory_in_use() -> ?nif_stub.

@@ -3,5 +3,6 @@
 rustler::atoms! {
     ok,
     error,
+    disabled,
     nif_panicked,
 }

@@ -18,51 +18,45 @@ pub fn load(_env: Env, load_info: Term) -> bool {
 /// rustler's own attribute costs about 20 ns a call more (a vector of arguments).
 macro_rules! nif {
     ($name:literal, $arity:literal, $schedule:ident, $body:path) => {
-        rustler::codegen_runtime::inventory::submit!(rustler::Nif {
-            name: concat!($name, "\0").as_ptr().cast(),
-            arity: $arity,
-            flags: rustler::SchedulerFlags::$schedule as u32,
-            raw_func: {
-                unsafe extern "C" fn entry(
-                    env: *mut rustler::sys::ErlNifEnv,
-                    _argc: i32,
-                    argv: *const rustler::sys::ErlNifTerm,
-                ) -> rustler::sys::ErlNifTerm {
-                    // SAFETY: the VM passes as many terms as the arity declared beside this.
-                    let args =
-                        unsafe { &*argv.cast::<[rustler::sys::ErlNifTerm; $arity]>() };
-                    $crate::boundary::guarded(
-                        env,
-                        concat!($name, "/", $arity),
-                        matches!(
-                            rustler::SchedulerFlags::$schedule,
-                            rustler::SchedulerFlags::Normal
-                        ),
-                        // SAFETY: `env` is the calling environment and `args` its terms.
-                        || unsafe { $body(env, args) },
-                    )
-                }
-                entry
-            },
-        });
+        const _: () = {
+            #[cfg(feature = "call_time")]
+            static USED: $crate::call_time::CallTime =
+                $crate::call_time::CallTime::new(concat!($name, "/", $arity));
+            #[cfg(feature = "call_time")]
+            rustler::codegen_runtime::inventory::submit!($crate::call_time::Counted(&USED));
+
+            unsafe extern "C" fn entry(
+                env: *mut rustler::sys::ErlNifEnv,
+                _argc: i32,
+                argv: *const rustler::sys::ErlNifTerm,
+            ) -> rustler::sys::ErlNifTerm {
+                #[cfg(feature = "call_time")]
+                let _span = matches!(
+                    rustler::SchedulerFlags::$schedule,
+                    rustler::SchedulerFlags::Normal
+                )
+                .then(|| $crate::call_time::Span::start(&USED));
+                // SAFETY: the VM passes as many terms as the arity declared below.
+                let args = unsafe { &*argv.cast::<[rustler::sys::ErlNifTerm; $arity]>() };
+                // SAFETY: `env` is the calling environment and `args` its terms.
+                $crate::boundary::guarded(env, || unsafe { $body(env, args) })
+            }
+            rustler::codegen_runtime::inventory::submit!(rustler::Nif {
+                name: concat!($name, "\0").as_ptr().cast(),
+                arity: $arity,
+                flags: rustler::SchedulerFlags::$schedule as u32,
+                raw_func: entry,
+            });
+        };
     };
 }
 
 #[inline(always)]
-pub fn guarded(
-    env: *mut ErlNifEnv,
-    _name: &'static str,
-    _normal: bool,
-    body: impl FnOnce() -> ErlNifTerm,
-) -> ErlNifTerm {
-    #[cfg(feature = "call_time")]
-    let _span = _normal.then(|| crate::call_time::Span::start(_name));
+pub fn guarded(env: *mut ErlNifEnv, body: impl FnOnce() -> ErlNifTerm) -> ErlNifTerm {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)) {
         Ok(term) => term,
         // SAFETY: `env` is the calling environment.
-        Err(_) => unsafe {
-            enif_raise_exception(env, crate::atoms::nif_panicked().as_c_arg())
-        },
+        Err(_) => unsafe { enif_raise_exception(env, crate::atoms::nif_panicked().as_c_arg()) },
     }
 }
 

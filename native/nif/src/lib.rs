@@ -4,6 +4,7 @@
 mod boundary;
 
 mod atoms;
+mod call_time;
 mod json;
 mod memory;
 mod schema;
