@@ -1,0 +1,128 @@
+%% The performance suite's command: choose cases, measure, print, write.
+-module(erlmcp_bench).
+
+-export([main/0, run/1]).
+-export_type([options/0]).
+
+-type options() :: #{
+    mode => quick | standard | full,
+    only => [atom()],
+    directions => [atom()],
+    progress => bar | lines | none,
+    %% Where `performance.json` goes.
+    output => file:filename(),
+    %% Where a dated copy goes, if anywhere.
+    record => file:filename(),
+    settings => erlmcp_bench_measure:settings()
+}.
+
+-define(SUITES, [erlmcp_bench_json]).
+-define(SCHEMA_VERSION, 1).
+
+%% For `erl -run erlmcp_bench main -extra Arguments`; ends the node. Status 1: a result of ours or
+%% of the baseline was wrong; 2: wrong arguments.
+-spec main() -> no_return().
+main() ->
+    case arguments(init:get_plain_arguments(), #{}) of
+        {ok, #{list := true} = Options} ->
+            lists:foreach(fun(#{group := Group, id := Id}) -> io:format("~ts ~ts~n", [Group, Id]) end, chosen(Options)),
+            halt(0);
+        {ok, Options} ->
+            case run(Options) of
+                {ok, _} -> halt(0);
+                {error, Why} ->
+                    io:format(standard_error, "~ts~n", [Why]),
+                    halt(1)
+            end;
+        {error, Argument} ->
+            io:format(standard_error, "performance suite: what is ~ts?~n", [Argument]),
+            halt(2)
+    end.
+
+arguments([], Options) -> {ok, Options};
+arguments(["--quick" | Rest], Options) -> arguments(Rest, Options#{mode => quick});
+arguments(["--full" | Rest], Options) -> arguments(Rest, Options#{mode => full});
+arguments(["--list" | Rest], Options) -> arguments(Rest, Options#{list => true});
+arguments(["--progress=" ++ Kind | Rest], Options) when Kind =:= "bar"; Kind =:= "lines"; Kind =:= "none" ->
+    arguments(Rest, Options#{progress => list_to_atom(Kind)});
+arguments(["--only=" ++ Ids | Rest], Options) -> arguments(Rest, Options#{only => atoms(Ids)});
+arguments(["--direction=" ++ Names | Rest], Options) -> arguments(Rest, Options#{directions => atoms(Names)});
+arguments(["--output=" ++ Dir | Rest], Options) -> arguments(Rest, Options#{output => Dir});
+arguments(["--record=" ++ Dir | Rest], Options) -> arguments(Rest, Options#{record => Dir});
+arguments([Other | _], _) -> {error, Other}.
+
+atoms(Text) ->
+    [list_to_atom(Name) || Name <- string:lexemes(Text, ",")].
+
+%% Measures, prints and writes. `{error, _}`: nothing was chosen, or ours or the baseline gave a
+%% wrong result (the files are written all the same).
+-spec run(options()) -> {ok, [erlmcp_bench_measure:result()]} | {error, iodata()}.
+run(Options) ->
+    case chosen(Options) of
+        [] -> {error, "no case has such an id or direction; --list shows them"};
+        Cases -> run(Cases, Options)
+    end.
+
+run(Cases, Options) ->
+    Mode = maps:get(mode, Options, standard),
+    Settings = maps:get(settings, Options, erlmcp_bench_measure:settings(Mode)),
+    Load0 = erlmcp_bench_environment:load_start(),
+    Progress = erlmcp_bench_table:progress(maps:get(progress, Options, lines)),
+    Results = erlmcp_bench_measure:run(Cases, Settings, Progress),
+    Load = erlmcp_bench_environment:load_since(Load0),
+    Summary = erlmcp_bench_report:summary(Results),
+    Targets = erlmcp_bench_report:targets(lists:append([Suite:targets() || Suite <- suites()]), Results),
+    ok = erlmcp_bench_table:print(Results),
+    ok = erlmcp_bench_table:summary(Summary),
+    ok = erlmcp_bench_table:targets(Targets),
+    ok = missing(Results),
+    ok = busy(Load),
+    Document = erlmcp_bench_report:document(#{
+        schema_version => ?SCHEMA_VERSION,
+        mode => Mode,
+        settings => Settings,
+        load => Load,
+        results => Results,
+        summary => Summary,
+        targets => Targets
+    }),
+    ok = erlmcp_bench_report:write(Document, Options),
+    case [{Group, Id, Name} || #{group := Group, id := Id, wrong := Wrong} <- Results, {Name, Role, _} <- Wrong, Role =/= peer] of
+        [] -> {ok, Results};
+        Wrong -> {error, io_lib:format("wrong results: ~0p", [Wrong])}
+    end.
+
+suites() ->
+    [Suite || Suite <- ?SUITES, erlmcp_bench_suite:present(Suite, [{cases, 0}])].
+
+%% All cases of the suites, the large ones made only once.
+chosen(Options) ->
+    Only = maps:get(only, Options, all),
+    Directions = maps:get(directions, Options, all),
+    [
+        Case
+     || Suite <- suites(),
+        #{id := Id, group := Group} = Case <- Suite:cases(),
+        Only =:= all orelse lists:member(Id, Only),
+        Directions =:= all orelse lists:any(fun(Direction) -> of_direction(Group, Direction) end, Directions)
+    ].
+
+%% `decode` chooses json_decode and rpc_decode_built, `json_decode` itself.
+of_direction(Group, Direction) ->
+    Parts = string:lexemes(atom_to_list(Group), "_"),
+    Group =:= Direction orelse lists:member(atom_to_list(Direction), Parts).
+
+missing(Results) ->
+    case lists:usort(lists:append([Missing || #{missing := Missing} <- Results])) of
+        [] ->
+            ok;
+        Missing ->
+            io:format("~nnot measured: ~ts~n", [
+                lists:join(", ", [io_lib:format("~ts (~ts)", [Name, Why]) || {Name, Why} <- Missing])
+            ])
+    end.
+
+busy({[{<<"other_cores">>, Cores}, {<<"idle">>, false}]}) ->
+    io:format("~nThe machine was not idle: other processes used ~.2f cores meanwhile.~n", [float(Cores)]);
+busy(_) ->
+    ok.

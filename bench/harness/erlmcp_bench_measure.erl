@@ -1,0 +1,313 @@
+%% The harness of every part. A case is one input and several subjects; a subject is a closure.
+%%
+%% Results are compared first: nothing is timed whose answer is not the expected one. Then come
+%% the rounds, interleaved A B C, B C A, ...: in each round every subject runs one batch of calls
+%% in a process of its own, with the default heap and collected just before. The batch is as long
+%% as the settings say, so the clock's cost is lost in it; the loop's own cost (a fun call) is
+%% not taken off. The times of single calls are sampled apart from the batches, interleaved too,
+%% and hold the clock's cost. Allocation is counted by tracing the collections of one more process.
+-module(erlmcp_bench_measure).
+
+-export([run/3, settings/1, clock_cost/0]).
+-export_type([bench_case/0, subject/0, settings/0, result/0, measure/0, comparison/0]).
+
+-type subject() :: #{
+    name := atom(),
+    %% What is compared: `measured` is ours, `baseline` what the ratio is to, `variant` another
+    %% form of either (an output that is not a binary, say) shown but not compared.
+    role := measured | baseline | peer | variant,
+    call := fun(() -> term()),
+    %% Brings the answer to the form of `expected`.
+    normal => fun((term()) -> term())
+}.
+-type bench_case() :: #{
+    group := atom(),
+    id := atom(),
+    set := atom(),
+    bytes := non_neg_integer(),
+    expected := {ok, term()} | unknown,
+    subjects := [subject()],
+    missing => [{atom(), Why :: binary()}]
+}.
+-type settings() :: #{
+    rounds := pos_integer(),
+    batch := pos_integer(),
+    sample := pos_integer(),
+    resamples := pos_integer(),
+    warm_up := pos_integer()
+}.
+-type measure() :: #{
+    name := atom(),
+    role := atom(),
+    median := float(),
+    rounds := [float()],
+    calls_per_round := pos_integer(),
+    samples := non_neg_integer(),
+    quantiles := [{atom(), non_neg_integer() | undefined}],
+    heap_bytes := float(),
+    binary_bytes := float(),
+    reductions := float()
+}.
+-type comparison() :: #{
+    subject := atom(), to := atom(), ratio := float(), low := float(), high := float()
+}.
+-type result() :: #{
+    group := atom(),
+    id := atom(),
+    set := atom(),
+    bytes := non_neg_integer(),
+    measures := [measure()],
+    comparisons := [comparison()],
+    missing := [{atom(), binary()}],
+    wrong := [{atom(), atom(), binary()}]
+}.
+
+-define(QUANTILES, [{p50, 0.5}, {p90, 0.9}, {p99, 0.99}, {p999, 0.999}]).
+-define(CHUNKS, 5).
+
+%% Times in nanoseconds: of one batch, of all samples of single calls, of the warm-up.
+-spec settings(quick | standard | full) -> settings().
+settings(quick) ->
+    #{rounds => 11, batch => 2_000_000, sample => 20_000_000, resamples => 500, warm_up => 5_000_000};
+settings(standard) ->
+    #{rounds => 41, batch => 8_000_000, sample => 150_000_000, resamples => 1000, warm_up => 40_000_000};
+settings(full) ->
+    #{rounds => 101, batch => 16_000_000, sample => 500_000_000, resamples => 2000, warm_up => 80_000_000}.
+
+-spec run([bench_case()], settings(), fun((non_neg_integer(), pos_integer(), atom(), atom()) -> any())) ->
+    [result()].
+run(Cases, Settings, Progress) ->
+    Total = length(Cases),
+    Numbered = lists:zip(lists:seq(0, Total - 1), Cases),
+    Results = [
+        begin
+            _ = Progress(Done, Total, Group, Id),
+            run_case(Case, Settings)
+        end
+     || {Done, #{group := Group, id := Id} = Case} <- Numbered
+    ],
+    _ = Progress(Total, max(1, Total), done, done),
+    Results.
+
+run_case(#{subjects := Subjects, expected := Expected} = Case, Settings) ->
+    Checked = [{Subject, check(Subject, Expected)} || Subject <- Subjects],
+    Right = [Subject || {Subject, ok} <- Checked],
+    Measures = measure(Right, Settings),
+    #{
+        group => maps:get(group, Case),
+        id => maps:get(id, Case),
+        set => maps:get(set, Case),
+        bytes => maps:get(bytes, Case),
+        measures => Measures,
+        comparisons => comparisons(Measures, Settings),
+        missing => maps:get(missing, Case, []),
+        wrong => [{Name, Role, Why} || {#{name := Name, role := Role}, {wrong, Why}} <- Checked]
+    }.
+
+%% Equality, before any timing.
+
+check(#{call := Call} = Subject, Expected) ->
+    Normal = maps:get(normal, Subject, fun(Answer) -> Answer end),
+    apart(fun() ->
+        try Normal(Call()) of
+            Answer when Expected =:= {ok, Answer} -> ok;
+            Answer when Expected =/= unknown -> {wrong, difference(Answer, element(2, Expected))};
+            _ -> {wrong, <<"no other coder is there to check it by">>}
+        catch
+            Class:Reason -> {wrong, excerpt({Class, Reason})}
+        end
+    end).
+
+difference(Answer, Expected) ->
+    iolist_to_binary([excerpt(Answer), " instead of ", excerpt(Expected)]).
+
+excerpt(Term) ->
+    iolist_to_binary(io_lib:format("~0P", [Term, 12])).
+
+%% The measurement of one case.
+
+measure(Subjects, Settings) ->
+    Sized = [{Subject, calls_per_batch(Call, Settings)} || #{call := Call} = Subject <- Subjects],
+    Rounds = rounds(Sized, maps:get(rounds, Settings)),
+    Histograms = sample(Subjects, Settings),
+    [
+        begin
+            Times = maps:get(Name, Rounds),
+            Histogram = maps:get(Name, Histograms),
+            {HeapBytes, BinaryBytes} = allocation(Call, min(Calls, 200)),
+            #{
+                name => Name,
+                role => Role,
+                median => erlmcp_bench_statistics:median(Times),
+                rounds => Times,
+                calls_per_round => Calls,
+                samples => erlmcp_bench_histogram:count(Histogram),
+                quantiles =>
+                    [{Key, erlmcp_bench_histogram:quantile(Histogram, Q)} || {Key, Q} <- ?QUANTILES] ++
+                        [{max, erlmcp_bench_histogram:maximum(Histogram)}],
+                heap_bytes => HeapBytes,
+                binary_bytes => BinaryBytes,
+                reductions => reductions(Call, min(Calls, 200))
+            }
+        end
+     || {#{name := Name, role := Role, call := Call}, Calls} <- Sized
+    ].
+
+%% Also the warm-up.
+calls_per_batch(Call, #{batch := Batch, warm_up := WarmUp}) ->
+    apart(fun() -> calibrate(Call, 1, Batch, clock() + WarmUp) end).
+
+calibrate(Call, Calls, Batch, WarmUntil) ->
+    Time = max(1, batch(Call, Calls)),
+    if
+        Time < Batch div 4 ->
+            calibrate(Call, Calls * 2, Batch, WarmUntil);
+        true ->
+            _ = [batch(Call, Calls) || clock() < WarmUntil],
+            case clock() < WarmUntil of
+                true -> calibrate(Call, Calls, Batch, WarmUntil);
+                false -> max(1, round(Calls * Batch / max(1, batch(Call, Calls))))
+            end
+    end.
+
+rounds(Sized, Count) ->
+    Empty = maps:from_list([{Name, []} || {#{name := Name}, _} <- Sized]),
+    lists:foldl(fun(Round, Times) -> round_of(rotate(Round, Sized), Times) end, Empty, lists:seq(Count, 1, -1)).
+
+round_of(Sized, Times) ->
+    lists:foldl(
+        fun({#{name := Name, call := Call}, Calls}, Acc) ->
+            Time = apart(fun() -> batch(Call, Calls) end) / Calls,
+            Acc#{Name := [Time | maps:get(Name, Acc)]}
+        end,
+        Times,
+        Sized
+    ).
+
+rotate(_, []) ->
+    [];
+rotate(Round, List) ->
+    {Front, Back} = lists:split(Round rem length(List), List),
+    Back ++ Front.
+
+sample(Subjects, #{sample := Sample}) ->
+    Histograms = maps:from_list([{Name, erlmcp_bench_histogram:new()} || #{name := Name} <- Subjects]),
+    _ = [
+        apart(fun() -> sample(Call, maps:get(Name, Histograms), clock() + Sample div ?CHUNKS) end)
+     || Chunk <- lists:seq(1, ?CHUNKS), #{name := Name, call := Call} <- rotate(Chunk, Subjects)
+    ],
+    Histograms.
+
+sample(Call, Histogram, Until) ->
+    Start = clock(),
+    _ = Call(),
+    End = clock(),
+    erlmcp_bench_histogram:record(Histogram, End - Start),
+    case End < Until of
+        true -> sample(Call, Histogram, Until);
+        false -> ok
+    end.
+
+batch(Call, Calls) ->
+    Start = clock(),
+    repeat(Call, Calls),
+    clock() - Start.
+
+repeat(_, 0) ->
+    ok;
+repeat(Call, Left) ->
+    _ = Call(),
+    repeat(Call, Left - 1).
+
+clock() ->
+    erlang:monotonic_time(nanosecond).
+
+%% The nanoseconds that one reading of the clock takes.
+-spec clock_cost() -> float().
+clock_cost() ->
+    apart(fun() -> batch(fun clock/0, 100_000) / 100_000 end).
+
+%% A process of its own, with the default heap, collected before it starts.
+apart(Fun) ->
+    {Pid, Monitor} = spawn_monitor(fun() ->
+        true = erlang:garbage_collect(),
+        exit({answer, Fun()})
+    end),
+    receive
+        {'DOWN', Monitor, process, Pid, {answer, Answer}} -> Answer;
+        {'DOWN', Monitor, process, Pid, Reason} -> error({subject_failed, Reason})
+    end.
+
+reductions(Call, Calls) ->
+    apart(fun() ->
+        {reductions, Before} = process_info(self(), reductions),
+        repeat(Call, Calls),
+        {reductions, After} = process_info(self(), reductions),
+        max(0, After - Before - Calls) / Calls
+    end).
+
+%% Bytes allocated per call on the heap, and the bytes of binaries outside it that the heap came
+%% to refer to. Between two collections what is in use only grows, so the sum of the growths is
+%% what was allocated. What native code allocates and frees by itself is not seen.
+allocation(Call, Calls) ->
+    Tracer = self(),
+    {Pid, Monitor} = spawn_monitor(fun() ->
+        true = erlang:garbage_collect(),
+        receive
+            go -> ok
+        end,
+        Before = in_use(),
+        repeat(Call, Calls),
+        exit({answer, Before, in_use()})
+    end),
+    1 = erlang:trace(Pid, true, [garbage_collection, {tracer, Tracer}]),
+    Pid ! go,
+    receive
+        {'DOWN', Monitor, process, Pid, {answer, Before, After}} ->
+            Delivered = erlang:trace_delivered(Pid),
+            receive
+                {trace_delivered, Pid, Delivered} -> ok
+            end,
+            {Heap, Binaries} = growth(Pid, Before, After, {0, 0}),
+            Word = erlang:system_info(wordsize),
+            {Heap * Word / Calls, Binaries * Word / Calls};
+        {'DOWN', Monitor, process, Pid, Reason} ->
+            error({subject_failed, Reason})
+    end.
+
+growth(Pid, Before, After, Sum) ->
+    receive
+        {trace, Pid, Start, Info} when Start =:= gc_minor_start; Start =:= gc_major_start ->
+            growth(Pid, Before, After, add(Sum, Before, in_use(Info)));
+        {trace, Pid, _, Info} ->
+            growth(Pid, in_use(Info), After, Sum)
+    after 0 ->
+        add(Sum, Before, After)
+    end.
+
+add({Heap, Binaries}, {HeapBefore, BinariesBefore}, {HeapAfter, BinariesAfter}) ->
+    {Heap + max(0, HeapAfter - HeapBefore), Binaries + max(0, BinariesAfter - BinariesBefore)}.
+
+in_use() ->
+    {garbage_collection_info, Info} = process_info(self(), garbage_collection_info),
+    in_use(Info).
+
+in_use(Info) ->
+    Sum = fun(Keys) -> lists:sum([proplists:get_value(Key, Info, 0) || Key <- Keys]) end,
+    {Sum([heap_size, old_heap_size, mbuf_size]), Sum([bin_vheap_size, bin_old_vheap_size])}.
+
+%% Everything to the baseline, and ours to everything.
+comparisons(Measures, #{resamples := Resamples}) ->
+    Baselines = [Measure || #{role := baseline} = Measure <- Measures],
+    Peers = [Measure || #{role := peer} = Measure <- Measures],
+    Ours = [Measure || #{role := measured} = Measure <- Measures],
+    Pairs =
+        [{One, Base} || Base <- Baselines, #{role := Role} = One <- Measures, Role =/= baseline] ++
+            [{One, Peer} || One <- Ours, Peer <- Peers],
+    [
+        begin
+            {Ratio, Low, High} = erlmcp_bench_statistics:ratio(Times, Reference, Resamples),
+            #{subject => Name, to => To, ratio => Ratio, low => Low, high => High}
+        end
+     || {#{name := Name, rounds := Times}, #{name := To, rounds := Reference}} <- Pairs
+    ].

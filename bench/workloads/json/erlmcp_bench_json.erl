@@ -1,0 +1,96 @@
+%% JSON: every coder decodes every workload to the same term, and encodes it to one binary.
+-module(erlmcp_bench_json).
+-behaviour(erlmcp_bench_suite).
+
+-export([cases/0, targets/0]).
+
+-spec cases() -> [erlmcp_bench_measure:bench_case()].
+cases() ->
+    Coders = erlmcp_bench_json_coders:all(),
+    Missing = erlmcp_bench_json_coders:missing(),
+    Reference = erlmcp_bench_json_coders:reference(),
+    Workloads = [with_term(Workload, Reference) || Workload <- erlmcp_bench_json_workloads:all()],
+    [decode_case(Workload, Coders, Missing) || Workload <- Workloads] ++
+        [encode_case(Workload, Coders, Missing, Reference) || #{term := {ok, _}} = Workload <- Workloads].
+
+with_term(#{term := undefined, json := Json} = Workload, {ok, Decode}) ->
+    Workload#{term := {ok, Decode(Json)}};
+with_term(#{term := undefined} = Workload, none) ->
+    Workload#{term := unknown};
+with_term(#{term := Term} = Workload, _) ->
+    Workload#{term := {ok, Term}}.
+
+decode_case(#{json := Json, term := Expected} = Workload, Coders, Missing) ->
+    bench_case(json_decode, Workload, Missing, Expected, [
+        #{
+            name => Name,
+            role => Role,
+            call => fun() -> Decode(Json) end,
+            normal => normal(Coder)
+        }
+     || #{name := Name, role := Role, decode := Decode} = Coder <- Coders
+    ]).
+
+%% Members may come in any order and floats in any of their forms, so what was written is read
+%% again before it is compared.
+encode_case(#{term := {ok, Term}} = Workload, Coders, Missing, Reference) ->
+    Expected =
+        case Reference of
+            {ok, _} -> {ok, Term};
+            none -> unknown
+        end,
+    Read = fun(Output) ->
+        {ok, Decode} = Reference,
+        Decode(iolist_to_binary(Output))
+    end,
+    Binary = fun(Output) when is_binary(Output) -> Read(Output) end,
+    Encoders = [
+        #{name => Name, role => Role, call => fun() -> Encode(Term) end, normal => Binary}
+     || #{name := Name, role := Role, encode := Encode} <- Coders
+    ],
+    Variants = [
+        #{name => variant(Name), role => variant, call => fun() -> Encode(Term) end, normal => Read}
+     || #{name := Name, iodata := Encode} <- Coders
+    ],
+    bench_case(json_encode, Workload, Missing, Expected, Encoders ++ Variants).
+
+variant(Name) ->
+    list_to_atom(atom_to_list(Name) ++ "_iodata").
+
+bench_case(Group, #{id := Id, set := Set, json := Json}, Missing, Expected, Subjects) ->
+    #{
+        group => Group,
+        id => Id,
+        set => Set,
+        bytes => byte_size(Json),
+        expected => Expected,
+        subjects => Subjects,
+        missing => Missing
+    }.
+
+%% A coder with one fixed atom for null is compared after that atom is replaced.
+normal(#{null := Null}) -> fun(Answer) -> replace(Null, Answer) end;
+normal(_) -> fun(Answer) -> Answer end.
+
+replace(Null, Null) -> null;
+replace(Null, Map) when is_map(Map) -> maps:map(fun(_, Value) -> replace(Null, Value) end, Map);
+replace(Null, List) when is_list(List) -> [replace(Null, Item) || Item <- List];
+replace(_, Other) -> Other.
+
+-spec targets() -> [erlmcp_bench_suite:target()].
+targets() ->
+    Target = fun(Text, Group, Figure, More) ->
+        maps:merge(#{text => Text, group => Group, subject => native, figure => Figure}, More)
+    end,
+    [
+        Target(<<"decode over jiffy, all">>, json_decode, {mean, jiffy, 2.5}, #{}),
+        Target(<<"decode over jiffy, least">>, json_decode, {least, jiffy, 1.4}, #{}),
+        Target(<<"decode over torque, all">>, json_decode, {mean, torque, 1.25}, #{}),
+        Target(<<"encode over jiffy, MCP messages">>, json_encode, {mean, jiffy, 2.5}, #{set => mcp}),
+        Target(<<"encode over jiffy, files">>, json_encode, {mean, jiffy, 1.8}, #{set => files}),
+        Target(<<"encode over torque, all">>, json_encode, {mean, torque, 1.1}, #{}),
+        Target(<<"decode over pure Erlang from 1 KB, least">>, json_decode, {least, pure_erlang, 3.0}, #{min_bytes => 1024}),
+        Target(<<"encode over pure Erlang from 1 KB, least">>, json_encode, {least, pure_erlang, 2.5}, #{min_bytes => 1024}),
+        Target(<<"decode over pure Erlang, 174 bytes">>, json_decode, {least, pure_erlang, 2.5}, #{ids => [tools_call_174b]}),
+        Target(<<"encode over pure Erlang, 174 bytes">>, json_encode, {least, pure_erlang, 1.5}, #{ids => [tools_call_174b]})
+    ].

@@ -1,0 +1,180 @@
+%% The JSON coders that are on the code path, each brought to one shape: decode to maps with
+%% binary keys, encode to one binary.
+-module(erlmcp_bench_json_coders).
+
+-export([all/0, reference/0, missing/0]).
+-export_type([coder/0]).
+
+-type coder() :: #{
+    name := atom(),
+    role := measured | baseline | peer,
+    version := binary(),
+    decode => fun((binary()) -> term()),
+    encode => fun((term()) -> binary()),
+    %% Encoding without the last step to a binary, where the coder has it.
+    iodata => fun((term()) -> iodata()),
+    %% What the coder gives for `null`.
+    null => atom()
+}.
+
+-spec all() -> [coder()].
+all() ->
+    ours() ++ baseline() ++ lists:append([Peer() || {_, Peer} <- peers()]).
+
+%% Ours and the usual peers that are not there.
+-spec missing() -> [{atom(), binary()}].
+missing() ->
+    [{native, <<"erlmcp_native_json is not there">>} || ours() =:= []] ++
+        [{baseline, <<"no pure Erlang coder is there">>} || baseline() =:= []] ++
+        [{Name, <<"not on the code path">>} || {Name, Peer} <- peers(), Peer() =:= []].
+
+%% The decoder that answers are checked by: never the measured one.
+-spec reference() -> {ok, fun((binary()) -> term())} | none.
+reference() ->
+    Decoders = [Decode || #{role := Role, decode := Decode} = Coder <- all(), Role =/= measured, not is_map_key(null, Coder)],
+    case Decoders of
+        [Decode | _] -> {ok, Decode};
+        [] -> none
+    end.
+
+ours() ->
+    case erlmcp_bench_suite:present(erlmcp_native_json, []) of
+        true ->
+            [
+                maps:merge(
+                    #{name => native, role => measured, version => erlmcp_bench_suite:version(erlmcp_native)},
+                    maps:filter(fun(_, Fun) -> exported(Fun) end, #{
+                        decode => fun erlmcp_native_json:decode/1,
+                        encode => fun erlmcp_native_json:encode/1,
+                        iodata => fun erlmcp_native_json:encode_to_iodata/1
+                    })
+                )
+            ];
+        false ->
+            []
+    end.
+
+exported(Fun) ->
+    {module, Module} = erlang:fun_info(Fun, module),
+    {name, Name} = erlang:fun_info(Fun, name),
+    {arity, Arity} = erlang:fun_info(Fun, arity),
+    erlang:function_exported(Module, Name, Arity).
+
+%% The strongest pure Erlang there is: OTP's own from release 27, the one kept here before.
+baseline() ->
+    case erlmcp_bench_suite:present(json, [{decode, 1}, {encode, 1}]) of
+        true ->
+            [
+                #{
+                    name => pure_erlang,
+                    role => baseline,
+                    version => <<"OTP json, stdlib ", (erlmcp_bench_suite:version(stdlib))/binary>>,
+                    decode => fun json:decode/1,
+                    encode => fun(Term) -> iolist_to_binary(json:encode(Term)) end,
+                    iodata => fun json:encode/1
+                }
+            ];
+        false ->
+            case
+                erlmcp_bench_suite:present(erlmcp_json_baseline, [
+                    {decode, 1}, {encode, 1}, {encode_to_binary, 1}
+                ])
+            of
+                true ->
+                    [
+                        #{
+                            name => pure_erlang,
+                            role => baseline,
+                            version => <<"erlmcp_json_baseline">>,
+                            decode => fun erlmcp_json_baseline:decode/1,
+                            encode => fun erlmcp_json_baseline:encode_to_binary/1,
+                            iodata => fun erlmcp_json_baseline:encode/1
+                        }
+                    ];
+                false ->
+                    []
+            end
+    end.
+
+peers() ->
+    [
+        {jiffy, fun jiffy/0},
+        {torque, fun torque/0},
+        {glazer, fun() -> tagged(glazer) end},
+        {simdjsone, fun simdjsone/0},
+        {euneus, fun euneus/0},
+        {thoas, fun thoas/0},
+        {jsone, fun jsone/0},
+        {jsx, fun jsx/0},
+        {erlmcp, fun erlmcp/0}
+    ].
+
+peer(Name, Module, Functions, Coder) ->
+    case erlmcp_bench_suite:present(Module, Functions) of
+        true -> [maps:merge(#{name => Name, role => peer, version => erlmcp_bench_suite:version(Name)}, Coder)];
+        false -> []
+    end.
+
+jiffy() ->
+    peer(jiffy, jiffy, [{decode, 2}, {encode, 1}], #{
+        decode => fun(Json) -> jiffy:decode(Json, [return_maps]) end,
+        encode => fun(Term) -> iolist_to_binary(jiffy:encode(Term)) end
+    }).
+
+torque() ->
+    peer(torque, 'Elixir.Torque', [{decode, 1}, {encode, 1}], #{
+        decode => fun(Json) ->
+            {ok, Term} = 'Elixir.Torque':decode(Json),
+            Term
+        end,
+        encode => fun(Term) ->
+            {ok, Json} = 'Elixir.Torque':encode(Term),
+            Json
+        end,
+        null => nil
+    }).
+
+tagged(Module) ->
+    peer(Module, Module, [{decode, 2}, {encode, 1}], #{
+        decode => fun(Json) -> plain(Module:decode(Json, [return_maps])) end,
+        encode => fun(Term) -> iolist_to_binary(plain(Module:encode(Term))) end
+    }).
+
+plain({ok, Answer}) -> Answer;
+plain(Answer) -> Answer.
+
+simdjsone() ->
+    peer(simdjsone, simdjson, [{decode, 2}, {encode, 1}], #{
+        decode => fun(Json) -> plain(simdjson:decode(Json, [return_maps])) end,
+        encode => fun(Term) -> iolist_to_binary(plain(simdjson:encode(Term))) end
+    }).
+
+euneus() ->
+    peer(euneus, euneus, [{decode, 1}, {encode, 1}], #{
+        decode => fun(Json) -> plain(euneus:decode(Json)) end,
+        encode => fun(Term) -> iolist_to_binary(plain(euneus:encode(Term))) end
+    }).
+
+thoas() ->
+    peer(thoas, thoas, [{decode, 1}, {encode, 1}], #{
+        decode => fun(Json) -> plain(thoas:decode(Json)) end,
+        encode => fun(Term) -> iolist_to_binary(thoas:encode(Term)) end
+    }).
+
+jsone() ->
+    peer(jsone, jsone, [{decode, 1}, {encode, 1}], #{
+        decode => fun jsone:decode/1,
+        encode => fun jsone:encode/1
+    }).
+
+jsx() ->
+    peer(jsx, jsx, [{decode, 2}, {encode, 1}], #{
+        decode => fun(Json) -> jsx:decode(Json, [return_maps]) end,
+        encode => fun jsx:encode/1
+    }).
+
+erlmcp() ->
+    peer(erlmcp, erlmcp_json_native, [{decode, 1}, {encode, 1}], #{
+        decode => fun erlmcp_json_native:decode/1,
+        encode => fun erlmcp_json_native:encode/1
+    }).
