@@ -28,13 +28,22 @@ all() ->
 shared_data() ->
     Candidates =
         case os:getenv("ERLMCP_SHARED_DATA") of
-            false -> [filename:join(Up, "shared/data") || Up <- ["..", "../..", "../../.."]];
-            Dir -> [Dir]
+            false -> beside();
+            Named -> [Named]
         end,
-    case [Dir || Dir <- Candidates, filelib:is_dir(Dir)] of
-        [Dir | _] -> {ok, Dir};
+    case [Candidate || Candidate <- Candidates, filelib:is_dir(Candidate)] of
+        [Found | _] -> {ok, Found};
         [] -> none
     end.
+
+%% Seen from the repository, and from where rebar3 puts the built application in it.
+beside() ->
+    Built =
+        case code:lib_dir(erlmcp_native) of
+            {error, bad_name} -> [];
+            Dir -> [filename:join([Dir, "../../../..", "../shared/data"])]
+        end,
+    ["../shared/data" | Built].
 
 file(Id) ->
     case shared_data() of
@@ -170,13 +179,13 @@ property(I) ->
 %% 174 bytes exactly, the size at which the figures of small messages are given.
 tools_call_small() ->
     Message = request(
-        42,
+        7,
         <<"tools/call">>,
         {[
             {<<"name">>, <<"get_weather">>},
             {<<"arguments">>,
                 {[
-                    {<<"location">>, <<"San Francisco, CA">>},
+                    {<<"location">>, <<"San Diego, CA">>},
                     {<<"units">>, <<"celsius">>},
                     {<<"days">>, 3}
                 ]}},
