@@ -122,7 +122,9 @@ missing(Results) ->
             ])
     end.
 
+busy({[{<<"other_cores">>, null} | _]}) ->
+    io:format("~nWhat else the machine did meanwhile is not known here.~n", []);
+busy({[{<<"other_cores">>, Cores}, {<<"idle">>, true}]}) ->
+    io:format("~nThe machine was idle otherwise (~.2f cores of other work).~n", [float(Cores)]);
 busy({[{<<"other_cores">>, Cores}, {<<"idle">>, false}]}) ->
-    io:format("~nThe machine was not idle: other processes used ~.2f cores meanwhile.~n", [float(Cores)]);
-busy(_) ->
-    ok.
+    io:format("~nTHE MACHINE WAS NOT IDLE: other processes used ~.2f cores meanwhile.~n", [float(Cores)]).

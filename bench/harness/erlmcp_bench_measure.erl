@@ -118,11 +118,27 @@ check(#{call := Call} = Subject, Expected) ->
         end
     end).
 
+%% Where they first differ, and how.
+difference(Answer, Expected) when is_map(Answer), is_map(Expected) ->
+    Keys = lists:usort(maps:keys(Answer) ++ maps:keys(Expected)),
+    first_of([{Key, maps:find(Key, Answer), maps:find(Key, Expected)} || Key <- Keys]);
+difference(Answer, Expected) when is_list(Answer), length(Answer) =:= length(Expected) ->
+    first_of(lists:zip3(lists:seq(0, length(Answer) - 1), [{ok, A} || A <- Answer], [{ok, E} || E <- Expected]));
 difference(Answer, Expected) ->
     iolist_to_binary([excerpt(Answer), " instead of ", excerpt(Expected)]).
 
+first_of(Parts) ->
+    [{Key, Answer, Expected} | _] = [Part || {_, A, E} = Part <- Parts, A =/= E],
+    Rest =
+        case {Answer, Expected} of
+            {{ok, A}, {ok, E}} -> difference(A, E);
+            {error, {ok, _}} -> <<"missing">>;
+            {{ok, _}, error} -> <<"too much">>
+        end,
+    iolist_to_binary(["at ", excerpt(Key), ": ", Rest]).
+
 excerpt(Term) ->
-    iolist_to_binary(io_lib:format("~0P", [Term, 12])).
+    unicode:characters_to_binary(string:slice(io_lib:format("~0tP", [Term, 12]), 0, 120)).
 
 %% The measurement of one case.
 
@@ -238,12 +254,16 @@ apart(Fun) ->
         {'DOWN', Monitor, process, Pid, Reason} -> error({subject_failed, Reason})
     end.
 
+%% Reductions per call, without those of the loop.
 reductions(Call, Calls) ->
+    max(0, spent(Call, Calls) - spent(fun() -> ok end, Calls)) / Calls.
+
+spent(Call, Calls) ->
     apart(fun() ->
         {reductions, Before} = process_info(self(), reductions),
         repeat(Call, Calls),
         {reductions, After} = process_info(self(), reductions),
-        max(0, After - Before - Calls) / Calls
+        After - Before
     end).
 
 %% Bytes allocated per call on the heap, and the bytes of binaries outside it that the heap came

@@ -159,7 +159,7 @@ method(Settings) ->
         {<<"bootstrap_resamples">>, maps:get(resamples, Settings)},
         {<<"confidence">>, 0.95},
         {<<"clock_ns">>, rounded(erlmcp_bench_measure:clock_cost())},
-        {<<"min_heap_words">>, element(2, lists:keyfind(min_heap_size, 1, [erlang:system_info(min_heap_size)]))}
+        {<<"min_heap_words">>, element(2, erlang:system_info(min_heap_size))}
     ]}.
 
 result(#{group := Group, id := Id, set := Set, bytes := Bytes} = Result) ->

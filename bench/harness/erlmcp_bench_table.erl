@@ -61,7 +61,7 @@ measure(#{name := Name, role := Role, median := Median, quantiles := Quantiles} 
     ]).
 
 row([First | Rest]) ->
-    Widths = [10, 11, 8, 10, 10, 10, 11, 10, 8, 22],
+    Widths = [11, 11, 9, 11, 11, 11, 12, 11, 11, 22],
     io:format("~ts~ts~n", [
         string:pad(First, 21),
         [string:pad(Cell, Width, leading) || {Cell, Width} <- lists:zip(Rest, Widths)]

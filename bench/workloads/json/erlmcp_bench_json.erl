@@ -45,14 +45,17 @@ encode_case(#{term := {ok, Term}} = Workload, Coders, Missing, Reference) ->
     end,
     Binary = fun(Output) when is_binary(Output) -> Read(Output) end,
     Encoders = [
-        #{name => Name, role => Role, call => fun() -> Encode(Term) end, normal => Binary}
-     || #{name := Name, role := Role, encode := Encode} <- Coders
+        encoder(Name, Role, Encode, input(Coder, Term), Binary)
+     || #{name := Name, role := Role, encode := Encode} = Coder <- Coders
     ],
     Variants = [
-        #{name => variant(Name), role => variant, call => fun() -> Encode(Term) end, normal => Read}
-     || #{name := Name, iodata := Encode} <- Coders
+        encoder(variant(Name), variant, Encode, input(Coder, Term), Read)
+     || #{name := Name, iodata := Encode} = Coder <- Coders
     ],
     bench_case(json_encode, Workload, Missing, Expected, Encoders ++ Variants).
+
+encoder(Name, Role, Encode, Input, Normal) ->
+    #{name => Name, role => Role, call => fun() -> Encode(Input) end, normal => Normal}.
 
 variant(Name) ->
     list_to_atom(atom_to_list(Name) ++ "_iodata").
@@ -68,14 +71,18 @@ bench_case(Group, #{id := Id, set := Set, json := Json}, Missing, Expected, Subj
         missing => Missing
     }.
 
-%% A coder with one fixed atom for null is compared after that atom is replaced.
-normal(#{null := Null}) -> fun(Answer) -> replace(Null, Answer) end;
+%% A coder with another atom for null is given that one, and its answers are compared after that
+%% atom is replaced.
+input(#{null := Null}, Term) -> replace(null, Null, Term);
+input(_, Term) -> Term.
+
+normal(#{null := Null}) -> fun(Answer) -> replace(Null, null, Answer) end;
 normal(_) -> fun(Answer) -> Answer end.
 
-replace(Null, Null) -> null;
-replace(Null, Map) when is_map(Map) -> maps:map(fun(_, Value) -> replace(Null, Value) end, Map);
-replace(Null, List) when is_list(List) -> [replace(Null, Item) || Item <- List];
-replace(_, Other) -> Other.
+replace(Old, New, Old) -> New;
+replace(Old, New, Map) when is_map(Map) -> maps:map(fun(_, Value) -> replace(Old, New, Value) end, Map);
+replace(Old, New, List) when is_list(List) -> [replace(Old, New, Item) || Item <- List];
+replace(_, _, Other) -> Other.
 
 -spec targets() -> [erlmcp_bench_suite:target()].
 targets() ->

@@ -209,7 +209,7 @@ tools_call_2kb() ->
                     {<<"head">>, <<"feature/retry-with-backoff">>},
                     {<<"base">>, <<"main">>},
                     {<<"draft">>, false},
-                    {<<"body">>, paragraphs(3, 35)},
+                    {<<"body">>, paragraphs(4, 44)},
                     {<<"labels">>, [<<"enhancement">>, <<"backend">>, <<"needs-review">>]},
                     {<<"reviewers">>, [<<"alice">>, <<"bob">>, <<"carol">>]},
                     {<<"files">>, [changed_file(N) || N <- lists:seq(1, 6)]}
