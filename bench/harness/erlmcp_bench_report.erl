@@ -215,21 +215,47 @@ measure(#{name := Name, role := Role, median := Median, quantiles := Quantiles} 
 rounded(Value) when Value >= 1000 -> round(Value);
 rounded(Value) -> round(Value * 1000) / 1000.
 
-%% `performance.json` in the output folder; the same under its date and machine where asked.
+%% `performance.json` and the page in the output folder; the first also under its date and
+%% machine where asked.
 -spec write(erlmcp_bench_writer:document(), map()) -> ok.
 write(Document, Options) ->
     Text = erlmcp_bench_writer:pretty(Document),
-    Output = maps:get(output, Options, "bench/results"),
+    Root = maps:get(root, Options, "."),
+    Output = maps:get(output, Options, filename:join(Root, "bench/results")),
     File = filename:join(Output, "performance.json"),
     ok = filelib:ensure_dir(File),
     ok = file:write_file(File, Text),
+    io:format("~nfigures: ~ts~n", [File]),
+    ok = page(Root, File, filename:join(Output, "performance.html")),
     case maps:find(record, Options) of
         {ok, Dir} ->
             {{Year, Month, Day}, _} = calendar:universal_time(),
             Name = io_lib:format("~b-~2..0b-~2..0b-~ts.json", [Year, Month, Day, erlmcp_bench_environment:machine()]),
             Copy = filename:join(Dir, Name),
             ok = filelib:ensure_dir(Copy),
-            file:write_file(Copy, Text);
+            ok = file:write_file(Copy, Text),
+            io:format("record:  ~ts~n", [Copy]);
         error ->
             ok
+    end.
+
+%% By the program in bench/report, which cargo builds at its first use.
+page(Root, File, Page) ->
+    case os:find_executable("cargo") of
+        false ->
+            io:format("page:    not made, cargo is not there~n", []);
+        Cargo ->
+            Manifest = filename:join([Root, "bench", "Cargo.toml"]),
+            Arguments = ["run", "--release", "--quiet", "--locked", "--manifest-path", Manifest, "--", File, Page],
+            Port = open_port({spawn_executable, Cargo}, [{args, Arguments}, exit_status, stderr_to_stdout, binary]),
+            case finished(Port, []) of
+                {0, _} -> io:format("page:    ~ts~n", [Page]);
+                {_, Said} -> io:format("page:    not made:~n~ts~n", [Said])
+            end
+    end.
+
+finished(Port, Said) ->
+    receive
+        {Port, {data, Data}} -> finished(Port, [Said, Data]);
+        {Port, {exit_status, Status}} -> {Status, Said}
     end.

@@ -1,0 +1,51 @@
+%% The performance suite in its short form: the workloads and files of
+%% scripts/run_performance_tests.sh, with fewer and shorter rounds. It fails where a result is
+%% wrong, never where one is slow.
+-module(performance_suite).
+-behaviour(ct_suite).
+
+-include_lib("common_test/include/ct.hrl").
+-export([all/0, suite/0, init_per_suite/1, end_per_suite/1]).
+-export([json_decode/1, json_encode/1, figures/1]).
+
+suite() ->
+    [{timetrap, {minutes, 15}}].
+
+all() ->
+    [json_decode, json_encode, figures].
+
+init_per_suite(Config) ->
+    %% The terminal, where whoever types the command looks; Common Test would take the table away.
+    Leader = group_leader(),
+    true = group_leader(whereis(user), self()),
+    Root = filename:join(code:lib_dir(erlmcp_native), "../../../.."),
+    Output = filename:join(Root, "bench/results"),
+    {_, Results} = erlmcp_bench:run(#{mode => quick, progress => none, root => Root, output => Output}),
+    true = group_leader(Leader, self()),
+    [{results, Results}, {output, Output} | Config].
+
+end_per_suite(_Config) ->
+    ok.
+
+json_decode(Config) -> measured(json_decode, Config).
+
+json_encode(Config) -> measured(json_encode, Config).
+
+%% Every workload gave the right result, with ours and with the baseline that its ratio is to.
+measured(Group, Config) ->
+    Results = [Result || #{group := G} = Result <- ?config(results, Config), G =:= Group],
+    [] = erlmcp_bench_json_workloads:ids() -- [Id || #{id := Id} <- Results],
+    [] = [{Id, Wrong} || #{id := Id, wrong := [_ | _] = Wrong} <- Results],
+    [] = [Id || #{id := Id, comparisons := Comparisons} <- Results, not compared(Comparisons)],
+    ok.
+
+compared(Comparisons) ->
+    [] =/= [Ratio || #{subject := native, to := pure_erlang, ratio := Ratio} <- Comparisons, Ratio > 0].
+
+%% What was written is JSON with the cases that were measured.
+figures(Config) ->
+    {ok, Text} = file:read_file(filename:join(?config(output, Config), "performance.json")),
+    #{<<"schema_version">> := 1, <<"cases">> := Cases} = erlmcp_json_baseline:decode(Text),
+    true = length(Cases) =:= length(?config(results, Config)),
+    [#{<<"measures">> := [#{<<"median_ns">> := Median} | _]} | _] = Cases,
+    true = Median > 0.
