@@ -18,7 +18,7 @@ init_per_suite(Config) ->
     %% The terminal, where whoever types the command looks; Common Test would take the table away.
     Leader = group_leader(),
     true = group_leader(whereis(user), self()),
-    Root = filename:join(code:lib_dir(erlmcp_native), "../../../.."),
+    Root = lists:foldl(fun(_, Dir) -> filename:dirname(Dir) end, code:lib_dir(erlmcp_native), "four"),
     Output = filename:join(Root, "bench/results"),
     {_, Results} = erlmcp_bench:run(#{mode => quick, progress => none, root => Root, output => Output}),
     true = group_leader(Leader, self()),
