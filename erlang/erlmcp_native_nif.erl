@@ -1,15 +1,19 @@
 -module(erlmcp_native_nif).
 -include("erlmcp_native_doc.hrl").
+-include("erlmcp_native_vocabulary.hrl").
 ?MODULEDOC(false).
 
 -export([
     call_time_read/0,
     call_time_reset/0,
+    json_decode/3,
     memory_in_use/0
 ]).
+-export([vocabulary/0]).
 -nifs([
     call_time_read/0,
     call_time_reset/0,
+    json_decode/3,
     memory_in_use/0
 ]).
 -on_load(init/0).
@@ -21,7 +25,12 @@
 -spec init() -> ok | {error, {Reason, string()}} when
     Reason :: load_failed | bad_lib | load | reload | upgrade | old_code.
 init() ->
-    erlang:load_nif(filename:join(code:priv_dir(erlmcp_native), "liberlmcp_native"), ?ABI).
+    erlang:load_nif(filename:join(code:priv_dir(erlmcp_native), "liberlmcp_native"), {?ABI, ?VOCABULARY}).
+
+%% The literal that the NIFs take well-known strings from. It stands in this module, which is
+%% never replaced, so that it is always the one the library was loaded with.
+-spec vocabulary() -> tuple().
+vocabulary() -> ?VOCABULARY.
 
 %% Thread CPU time of calls on normal schedulers, by NIF: calls and nanoseconds of the longest.
 %% Counted only in a library built with the feature call_time.
@@ -30,6 +39,9 @@ call_time_read() -> ?nif_stub.
 
 -spec call_time_reset() -> ok.
 call_time_reset() -> ?nif_stub.
+
+-spec json_decode(binary(), tuple(), default | tuple()) -> term().
+json_decode(_Text, _Vocabulary, _Options) -> ?nif_stub.
 
 -spec memory_in_use() -> non_neg_integer().
 memory_in_use() -> ?nif_stub.

@@ -3,12 +3,16 @@
 //! The [`Parser`] turns a text into calls of a [`Sink`], so that whoever wants terms builds terms
 //! and no tree stands between.
 
+mod big;
 mod error;
 mod levels;
 mod number;
 mod parse;
 mod scan;
 mod string;
+mod word;
 
+pub use big::magnitude;
 pub use error::{line_and_column, Error, Reason, Stop};
 pub use parse::{Limits, Parser, Sink, Text};
+pub use word::{Interner, Word};

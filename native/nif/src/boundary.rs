@@ -8,8 +8,11 @@ use rustler::{Env, NifResult, Term};
 /// of a NIF's arguments changes.
 const ABI: i64 = 1;
 
+/// Takes `{ABI, Vocabulary}`.
 pub fn load(_env: Env, load_info: Term) -> bool {
-    load_info.decode::<i64>().is_ok_and(|abi| abi == ABI)
+    load_info
+        .decode::<(i64, Term)>()
+        .is_ok_and(|(abi, vocabulary)| abi == ABI && crate::json::vocabulary::load(vocabulary))
 }
 
 /// Declares a NIF: name, arity, scheduler and a body

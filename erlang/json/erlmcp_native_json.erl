@@ -1,0 +1,184 @@
+-module(erlmcp_native_json).
+-include("erlmcp_native_doc.hrl").
+?MODULEDOC("""
+JSON (RFC 8259) to terms and back, natively.
+
+`decode/1` and `encode/1` do what `json:decode/1` and `json:encode/1` of OTP 27 do, with the same
+terms and the same error reasons. Everything else is an option.
+""").
+
+-export([decode/1, decode/2, try_decode/2]).
+-export_type([decode_opts/0, decode_error/0, reason/0]).
+
+-type decode_opts() :: #{
+    keys => binary | existing_atom | {atoms, [atom()]},
+    objects => map | proplist | tuple,
+    null => term(),
+    duplicate_keys => first | last | error,
+    strings => auto | copy | reference,
+    max_depth => pos_integer() | infinity,
+    max_size => pos_integer() | infinity,
+    max_digits => pos_integer() | infinity,
+    trailing => error | return
+}.
+%% What the decoder can be told:
+%%
+%% `keys': object keys as binaries (default), as atoms that exist already, or as atoms of a list;
+%% a key that has no such atom stays a binary, and no atom is ever made.
+%% `objects': as maps (default), as `[{Key, Value}]' or as `{[{Key, Value}]}'.
+%% `null': the term for null; default `null'.
+%% `duplicate_keys': which of equal keys of an object counts; default `first', as OTP.
+%% `strings': `copy' never refers to the text, `reference' does for every string without escapes;
+%% `auto' (default) only where the string keeps at most 1 KB or eight times itself alive.
+%% `max_depth': open arrays and objects; default `infinity'.
+%% `max_size': bytes of the text; default `infinity'.
+%% `max_digits': digits of an integer beyond 64 bits; default 100,000.
+%% `trailing': `return' gives `{Term, Rest}' where text follows the value; default `error'.
+-type reason() ::
+    unexpected_end
+    | {invalid_byte, byte()}
+    | {unexpected_sequence, binary()}
+    | {duplicate_key, binary() | atom()}
+    | {max_depth | max_size | max_digits, pos_integer()}
+    | system_limit.
+-type decode_error() :: #{
+    reason := reason(),
+    offset := non_neg_integer(),
+    line := pos_integer(),
+    column := pos_integer()
+}.
+
+%% The conversion is quadratic: this many digits take some 10 ms.
+-define(MAX_DIGITS, 100_000).
+
+?DOC("""
+The term that a JSON text stands for, as `json:decode/1` of OTP 27 gives it: objects as maps with
+binary keys (of equal keys the first counts), arrays as lists, strings as binaries, numbers as
+integers or floats, and the atoms `null`, `true` and `false`.
+
+Raises `unexpected_end`, `{invalid_byte, Byte}` or `{unexpected_sequence, Binary}`, with the
+offset under `position` in the cause of the `error_info`; and, where OTP goes on, `{max_digits, N}`
+for an integer of more than 100,000 digits.
+""").
+-spec decode(iodata()) -> term().
+decode(Text) when is_binary(Text) ->
+    try
+        erlmcp_native_nif:json_decode(Text, erlmcp_native_nif:vocabulary(), default)
+    catch
+        error:{json_error, Reason, Offset, _, _} ->
+            raise(Reason, [Text], Offset);
+        error:badarg ->
+            badarg([Text], #{1 => <<"not iodata">>})
+    end;
+decode(Text) ->
+    decode(flat(Text, [Text])).
+
+?DOC("""
+As `decode/1`, with options.
+
+Raises also `{duplicate_key, Key}`, and `{max_depth, N}`, `{max_size, N}` or `{max_digits, N}` where
+the text is beyond that limit.
+""").
+-spec decode(iodata(), decode_opts()) -> term().
+decode(Text, Opts) ->
+    Args = [Text, Opts],
+    case decode_flat(flat(Text, Args), decode_options(Opts, Args)) of
+        {ok, Term} -> Term;
+        {error, Reason, Offset, _, _} -> raise(Reason, Args, Offset)
+    end.
+
+?DOC("""
+As `decode/2`, with what is wrong with the text as a value: the reason, the offset of the byte in
+question (from 0), its line (from 1) and its column (from 1, in bytes).
+""").
+-spec try_decode(iodata(), decode_opts()) -> {ok, term()} | {error, decode_error()}.
+try_decode(Text, Opts) ->
+    Args = [Text, Opts],
+    case decode_flat(flat(Text, Args), decode_options(Opts, Args)) of
+        {ok, Term} ->
+            {ok, Term};
+        {error, Reason, Offset, Line, Column} ->
+            {error, #{reason => Reason, offset => Offset, line => Line, column => Column}}
+    end.
+
+decode_flat(Text, {_, MaxSize}) when byte_size(Text) > MaxSize ->
+    {error, {max_size, MaxSize}, MaxSize, 1, MaxSize + 1};
+decode_flat(Text, {Options, _}) ->
+    try
+        {ok, erlmcp_native_nif:json_decode(Text, erlmcp_native_nif:vocabulary(), Options)}
+    catch
+        error:{json_error, Reason, Offset, Line, Column} ->
+            {error, Reason, Offset, Line, Column}
+    end.
+
+%% What the NIF takes, and the largest text.
+decode_options(Opts, _Args) when Opts =:= #{} ->
+    {default, infinity};
+decode_options(Opts, Args) when is_map(Opts) ->
+    Check = fun(Key, Value) ->
+        case is_decode_option(Key, Value) of
+            true -> ok;
+            false -> badarg(Args, #{2 => option_error(Key, Value)})
+        end
+    end,
+    ok = maps:foreach(Check, Opts),
+    Get = fun(Key, Default) -> maps:get(Key, Opts, Default) end,
+    Keys =
+        case Get(keys, binary) of
+            {atoms, Atoms} -> Atoms;
+            Kind -> Kind
+        end,
+    {
+        {
+            {Keys, Get(objects, map), Get(null, null), Get(duplicate_keys, first),
+                Get(strings, auto)},
+            {limit(Get(max_depth, infinity)), limit(Get(max_digits, ?MAX_DIGITS)),
+                Get(trailing, error) =:= return}
+        },
+        Get(max_size, infinity)
+    };
+decode_options(_Opts, Args) ->
+    badarg(Args, #{2 => <<"not a map of options">>}).
+
+is_decode_option(keys, {atoms, Atoms}) -> is_atom_list(Atoms);
+is_decode_option(keys, Value) -> lists:member(Value, [binary, existing_atom]);
+is_decode_option(objects, Value) -> lists:member(Value, [map, proplist, tuple]);
+is_decode_option(null, _) -> true;
+is_decode_option(duplicate_keys, Value) -> lists:member(Value, [first, last, error]);
+is_decode_option(strings, Value) -> lists:member(Value, [auto, copy, reference]);
+is_decode_option(max_depth, Value) -> is_limit(Value);
+is_decode_option(max_size, Value) -> is_limit(Value);
+is_decode_option(max_digits, Value) -> is_limit(Value);
+is_decode_option(trailing, Value) -> lists:member(Value, [error, return]);
+is_decode_option(_, _) -> false.
+
+is_atom_list([Atom | Rest]) when is_atom(Atom) -> is_atom_list(Rest);
+is_atom_list(Rest) -> Rest =:= [].
+
+%% The NIF takes limits of 64 bits; what is beyond them is no limit.
+is_limit(infinity) -> true;
+is_limit(Limit) -> is_integer(Limit) andalso Limit > 0.
+
+limit(Limit) when is_integer(Limit), Limit < 1 bsl 63 -> Limit;
+limit(_) -> -1.
+
+%% Flattening is the VM's: it yields.
+flat(Text, _Args) when is_binary(Text) ->
+    Text;
+flat(Text, Args) ->
+    try
+        iolist_to_binary(Text)
+    catch
+        error:badarg -> badarg(Args, #{1 => <<"not iodata">>})
+    end.
+
+-spec raise(term(), [term()], non_neg_integer()) -> no_return().
+raise(Reason, Args, Offset) ->
+    erlang:error(Reason, Args, [{error_info, #{cause => #{position => Offset}}}]).
+
+-spec badarg([term()], #{pos_integer() => binary()}) -> no_return().
+badarg(Args, Cause) ->
+    erlang:error(badarg, Args, [{error_info, #{cause => Cause}}]).
+
+option_error(Key, Value) ->
+    iolist_to_binary(io_lib:format("no such option or value: ~0tp", [{Key, Value}])).

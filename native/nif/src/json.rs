@@ -1,1 +1,0 @@
-//! `erlmcp_native_json`.

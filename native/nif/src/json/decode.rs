@@ -1,0 +1,300 @@
+//! `json_decode`: the entry points, the options and the error terms.
+
+use super::build::{Builder, DuplicateKeys, Keys, Objects, Options, Refusal};
+use super::strings::Policy;
+use super::vocabulary::Vocabulary;
+use crate::atoms;
+use json_core::{line_and_column, Error, Limits, Parser, Reason};
+use rustler::sys::*;
+use rustler::{Binary, Encoder, Env, NifResult, Term};
+use std::mem::MaybeUninit;
+
+/// Larger inputs are decoded on a dirty scheduler, where the hop (1 us) is lost in the work:
+/// the slowest texts take about 10 ns a byte.
+pub const DIRTY_BYTES: usize = 32 * 1024;
+
+/// A timeslice's hundredth, in bytes of input.
+const BYTES_PER_PERCENT: usize = 2048;
+
+/// `json_decode(Binary, Vocabulary, default | Options)`, see `erlmcp_native_json`.
+unsafe fn json_decode(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3]) -> ErlNifTerm {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let Some(input) = inspect_binary(env, args[0]) else {
+            return enif_make_badarg(env);
+        };
+        if input.len() <= DIRTY_BYTES {
+            if let Some(answer) = decode(env, args, input, false) {
+                return answer;
+            }
+        }
+        schedule_dirty(env, c"json_decode", json_decode_dirty, args)
+    }
+}
+nif!("json_decode", 3, Normal, json_decode);
+
+unsafe extern "C" fn json_decode_dirty(
+    env: *mut ErlNifEnv,
+    _argc: i32,
+    argv: *const ErlNifTerm,
+) -> ErlNifTerm {
+    // SAFETY: scheduled by `json_decode` with its own three arguments.
+    crate::boundary::guarded(env, || unsafe {
+        let args = &*argv.cast::<[ErlNifTerm; 3]>();
+        inspect_binary(env, args[0])
+            .and_then(|input| decode(env, args, input, true))
+            .unwrap_or_else(|| enif_make_badarg(env))
+    })
+}
+
+/// What one call wants.
+#[derive(Default)]
+pub struct Call {
+    pub options: Options,
+    pub limits: Limits,
+    /// Give `{Term, Rest}` instead of refusing what follows the value.
+    pub trailing: bool,
+}
+
+impl Call {
+    /// Reads `default` or the tuple of options.
+    ///
+    /// # Safety
+    /// `env` must be the calling environment and `options` a term of it.
+    #[inline(always)]
+    pub unsafe fn read(env: *mut ErlNifEnv, options: ErlNifTerm) -> Option<Call> {
+        if options == atoms::default().as_c_arg() {
+            return Some(Call::default());
+        }
+        let lifetime = ();
+        // SAFETY: the caller's promise.
+        let options = unsafe { Term::new(Env::new(&lifetime, env), options) };
+        Call::read_tuple(options).ok()
+    }
+
+    /// Reads `{{Keys, Objects, Null, DuplicateKeys, Strings}, {MaxDepth, MaxDigits, Trailing}}`,
+    /// where the limits are integers, -1 for none.
+    #[inline(never)]
+    fn read_tuple(options: Term) -> NifResult<Call> {
+        let (build, check): (Term, Term) = options.decode()?;
+        let (keys, objects, null, duplicate_keys, strings): (Term, Term, Term, Term, Term) =
+            build.decode()?;
+        let (depth, digits, trailing): (i64, i64, bool) = check.decode()?;
+        let one_of = |term: Term, atoms: &[rustler::Atom]| {
+            atoms
+                .iter()
+                .position(|atom| *atom == term)
+                .ok_or(rustler::Error::BadArg)
+        };
+        let keys = if let Ok(list) = keys.decode::<Vec<rustler::Atom>>() {
+            let env = options.get_env();
+            let named = list.iter().map(|atom| {
+                let term = atom.to_term(env);
+                Ok((term.atom_to_string()?.into_bytes(), term.as_c_arg()))
+            });
+            Keys::Atoms(named.collect::<NifResult<_>>()?)
+        } else {
+            match one_of(keys, &[atoms::binary(), atoms::existing_atom()])? {
+                0 => Keys::Binary,
+                _ => Keys::ExistingAtom,
+            }
+        };
+        let objects = match one_of(objects, &[atoms::map(), atoms::proplist(), atoms::tuple()])? {
+            0 => Objects::Map,
+            1 => Objects::Proplist,
+            _ => Objects::Tuple,
+        };
+        let duplicate_keys = match one_of(
+            duplicate_keys,
+            &[atoms::first(), atoms::last(), atoms::error()],
+        )? {
+            0 => DuplicateKeys::First,
+            1 => DuplicateKeys::Last,
+            _ => DuplicateKeys::Error,
+        };
+        let strings = match one_of(strings, &[atoms::auto(), atoms::copy(), atoms::reference()])? {
+            0 => Policy::Auto,
+            1 => Policy::Copy,
+            _ => Policy::Reference,
+        };
+        let limit = |value| usize::try_from(value).unwrap_or(usize::MAX);
+        Ok(Call {
+            options: Options {
+                keys,
+                objects,
+                null: null.as_c_arg(),
+                duplicate_keys,
+                strings,
+            },
+            limits: Limits {
+                depth: limit(depth),
+                digits: limit(digits),
+            },
+            trailing,
+        })
+    }
+}
+
+/// Decodes one text. `None` asks for a dirty scheduler.
+///
+/// # Safety
+/// `env` must be the calling environment, `args` those of `json_decode`, and `input` the bytes
+/// of the first.
+#[inline(always)]
+unsafe fn decode(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 3],
+    input: &[u8],
+    on_dirty: bool,
+) -> Option<ErlNifTerm> {
+    let term = args[0];
+    // SAFETY: the caller's promise.
+    let (vocabulary, call) = unsafe { (vocabulary(env, args[1]), Call::read(env, args[2])) };
+    let (Some(vocabulary), Some(call)) = (vocabulary, call) else {
+        // SAFETY: as above.
+        return Some(unsafe { enif_make_badarg(env) });
+    };
+    let mut parser = Parser::new(input, call.limits);
+    // SAFETY: the caller's promise.
+    let mut builder =
+        unsafe { Builder::new(env, term, input.len(), &call.options, vocabulary, on_dirty) };
+    let read = parser
+        .value(&mut builder)
+        .and_then(|()| match call.trailing {
+            true => Ok(()),
+            false => parser.end(),
+        });
+    charge(env, input.len());
+    match (read, builder.take()) {
+        (Ok(()), Some(value)) if call.trailing => {
+            let at = parser.offset();
+            // SAFETY: the offset lies inside the binary; the terms are of `env`.
+            Some(unsafe {
+                let rest = enif_make_sub_binary(env, term, at, input.len() - at);
+                enif_make_tuple_from_array(env, [value, rest].as_ptr(), 2)
+            })
+        }
+        (Ok(()), Some(value)) => Some(value),
+        _ => {
+            if let Some(Refusal::NotHere) = builder.refusal {
+                return None;
+            }
+            // SAFETY: `env` is the calling environment.
+            Some(unsafe { raise(env, input, &parser.error(), builder.refusal) })
+        }
+    }
+}
+
+/// Counts the work as reductions of the caller.
+pub fn charge(env: *mut ErlNifEnv, bytes: usize) {
+    if bytes >= BYTES_PER_PERCENT / 4 {
+        let percent = (1 + bytes / BYTES_PER_PERCENT).min(100);
+        // SAFETY: `env` is the calling environment of a process.
+        unsafe { enif_consume_timeslice(env, percent as i32) };
+    }
+}
+
+/// Raises `{json_error, Reason, Offset, Line, Column}`, which the door turns into what its
+/// callers expect.
+///
+/// # Safety
+/// `env` must be the calling environment.
+pub unsafe fn raise(
+    env: *mut ErlNifEnv,
+    input: &[u8],
+    error: &Error,
+    refusal: Option<Refusal>,
+) -> ErlNifTerm {
+    let lifetime = ();
+    // SAFETY: the caller's promise.
+    let env = unsafe { Env::new(&lifetime, env) };
+    let reason = match (&error.reason, refusal) {
+        (Reason::UnexpectedEnd, _) => atoms::unexpected_end().encode(env),
+        (Reason::InvalidByte(byte), _) => (atoms::invalid_byte(), *byte).encode(env),
+        (Reason::UnexpectedSequence(bytes), _) => {
+            let mut binary = rustler::NewBinary::new(env, bytes.len());
+            binary.copy_from_slice(bytes);
+            (atoms::unexpected_sequence(), Binary::from(binary)).encode(env)
+        }
+        (Reason::DepthLimit(limit), _) => (atoms::max_depth(), *limit as u64).encode(env),
+        (Reason::DigitLimit(limit), _) => (atoms::max_digits(), *limit as u64).encode(env),
+        (Reason::Refused, Some(Refusal::DuplicateKey(key))) => {
+            // SAFETY: the builder made the key in this environment.
+            (atoms::duplicate_key(), unsafe { Term::new(env, key) }).encode(env)
+        }
+        (Reason::Refused, _) => atoms::system_limit().encode(env),
+    };
+    let (line, column) = line_and_column(input, error.offset);
+    let what = (
+        atoms::json_error(),
+        reason,
+        error.offset as u64,
+        line as u64,
+        column as u64,
+    );
+    // SAFETY: `env` is the calling environment.
+    unsafe { enif_raise_exception(env.as_c_arg(), what.encode(env).as_c_arg()) }
+}
+
+/// The bytes of a binary.
+///
+/// # Safety
+/// `env` must be the calling environment; the bytes are lent until the call ends.
+#[inline(always)]
+pub unsafe fn inspect_binary<'e>(env: *mut ErlNifEnv, term: ErlNifTerm) -> Option<&'e [u8]> {
+    let mut binary = MaybeUninit::<ErlNifBinary>::uninit();
+    // SAFETY: the caller's promise; on success the structure is filled in, and the bytes stay
+    // where they are as long as the term does.
+    unsafe {
+        if enif_inspect_binary(env, term, binary.as_mut_ptr()) == 0 {
+            return None;
+        }
+        let binary = binary.assume_init_ref();
+        Some(if binary.size == 0 {
+            &[]
+        } else {
+            std::slice::from_raw_parts(binary.data, binary.size)
+        })
+    }
+}
+
+/// The literal tuple that the doors pass.
+///
+/// # Safety
+/// `env` must be the calling environment; the terms are lent until the call ends.
+#[inline(always)]
+pub unsafe fn vocabulary<'e>(env: *mut ErlNifEnv, term: ErlNifTerm) -> Option<Vocabulary<'e>> {
+    let mut arity = 0;
+    let mut terms = std::ptr::null();
+    // SAFETY: the caller's promise; on success `terms` points to `arity` terms.
+    unsafe {
+        if enif_get_tuple(env, term, &mut arity, &mut terms) == 0 {
+            return None;
+        }
+        Vocabulary::new(std::slice::from_raw_parts(terms, arity as usize))
+    }
+}
+
+/// Goes on as `function` on a dirty CPU scheduler, with the same arguments.
+///
+/// # Safety
+/// `env` must be the calling environment and `args` what `function` takes.
+pub unsafe fn schedule_dirty(
+    env: *mut ErlNifEnv,
+    name: &std::ffi::CStr,
+    function: unsafe extern "C" fn(*mut ErlNifEnv, i32, *const ErlNifTerm) -> ErlNifTerm,
+    args: &[ErlNifTerm],
+) -> ErlNifTerm {
+    const DIRTY_CPU: i32 = rustler::SchedulerFlags::DirtyCpu as i32;
+    // SAFETY: the caller's promise.
+    unsafe {
+        enif_schedule_nif(
+            env,
+            name.as_ptr(),
+            DIRTY_CPU,
+            function,
+            args.len() as i32,
+            args.as_ptr(),
+        )
+    }
+}
