@@ -8,6 +8,7 @@ mod error;
 mod levels;
 mod number;
 mod parse;
+pub mod rpc;
 mod scan;
 mod string;
 mod word;

@@ -272,6 +272,32 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// The next value where it is a string, else `None` and nothing is taken.
+    #[inline(always)]
+    pub fn try_string(&mut self) -> Result<Option<Text<'_>>, Stop> {
+        if self.next_byte() != Some(b'"') {
+            return Ok(None);
+        }
+        let extent = self.string_extent::<true>()?;
+        Ok(Some(self.text(extent)))
+    }
+
+    /// How many levels the values to come may open: for who walks the outer ones by hand.
+    #[inline(always)]
+    pub fn limit_depth(&mut self, depth: usize) {
+        self.limits.depth = depth;
+    }
+
+    /// See [`Parser::limit_depth`].
+    pub fn depth_limit(&self) -> usize {
+        self.limits.depth
+    }
+
+    /// Stops at the current offset, for the walker's own reason.
+    pub fn refuse<T>(&mut self, reason: Reason) -> Result<T, Stop> {
+        self.fail(reason, self.at)
+    }
+
     fn punctuation(&mut self, byte: u8) -> Result<(), Stop> {
         if self.next_byte() == Some(byte) {
             self.at += 1;
@@ -314,8 +340,9 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// Reads the number whose first byte stands at the current offset.
     #[inline(always)]
-    fn number<S: Sink>(&mut self, sink: &mut S) -> Result<(), Stop> {
+    pub(crate) fn number<S: Sink>(&mut self, sink: &mut S) -> Result<(), Stop> {
         let start = self.at;
         let (number, end) = match number::parse(self.input, start) {
             Ok(read) => read,
