@@ -7,14 +7,16 @@
     call_time_read/0,
     call_time_reset/0,
     json_decode/3,
-    memory_in_use/0
+    memory_in_use/0,
+    rpc_decode/3
 ]).
 -export([vocabulary/0]).
 -nifs([
     call_time_read/0,
     call_time_reset/0,
     json_decode/3,
-    memory_in_use/0
+    memory_in_use/0,
+    rpc_decode/3
 ]).
 -on_load(init/0).
 
@@ -45,3 +47,6 @@ json_decode(_Text, _Vocabulary, _Options) -> ?nif_stub.
 
 -spec memory_in_use() -> non_neg_integer().
 memory_in_use() -> ?nif_stub.
+
+-spec rpc_decode(binary(), tuple(), non_neg_integer() | tuple()) -> tuple().
+rpc_decode(_Text, _Vocabulary, _Options) -> ?nif_stub.

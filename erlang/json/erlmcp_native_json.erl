@@ -8,6 +8,8 @@ terms and the same error reasons. Everything else is an option.
 """).
 
 -export([decode/1, decode/2, try_decode/2]).
+%% For erlmcp_native_rpc.
+-export([decode_options/2]).
 -export_type([decode_opts/0, decode_error/0, reason/0]).
 
 -type decode_opts() :: #{
@@ -111,7 +113,9 @@ decode_flat(Text, {Options, _}) ->
             {error, Reason, Offset, Line, Column}
     end.
 
+?DOC(false).
 %% What the NIF takes, and the largest text.
+-spec decode_options(decode_opts(), [term()]) -> {default | tuple(), pos_integer() | infinity}.
 decode_options(Opts, _Args) when Opts =:= #{} ->
     {default, infinity};
 decode_options(Opts, Args) when is_map(Opts) ->

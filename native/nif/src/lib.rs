@@ -7,6 +7,7 @@ mod atoms;
 mod call_time;
 mod json;
 mod memory;
+mod rpc;
 mod schema;
 
 rustler::init!("erlmcp_native_nif", load = boundary::load);

@@ -99,8 +99,14 @@ pub fn read<P: Payload>(
 ) -> Result<Framing, Failure> {
     let mut parser = Parser::new(input, options.limits);
     let framing = match parser.next_byte() {
-        Some(b'{') => one(&mut parser, options, options.limits.depth, payload, &mut take)
-            .map(|()| Ok(Framing::Single)),
+        Some(b'{') => one(
+            &mut parser,
+            options,
+            options.limits.depth,
+            payload,
+            &mut take,
+        )
+        .map(|()| Ok(Framing::Single)),
         Some(b'[') => batch(&mut parser, options, payload, &mut take),
         _ => other(&mut parser, payload, &mut take).map(|()| Ok(Framing::Single)),
     };

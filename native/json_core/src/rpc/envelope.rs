@@ -278,7 +278,9 @@ fn error_object<P: Payload>(
                 error.code = match id(parser)? {
                     RawId::Integer(code) => Some(code),
                     // 2^53: beyond it a double does not tell integers apart.
-                    RawId::Float(code) if code.fract() == 0.0 && code.abs() <= 9007199254740992.0 => {
+                    RawId::Float(code)
+                        if code.fract() == 0.0 && code.abs() <= 9007199254740992.0 =>
+                    {
                         Some(code as i64)
                     }
                     _ => None,

@@ -206,9 +206,33 @@ pub unsafe fn raise(
     refusal: Option<Refusal>,
 ) -> ErlNifTerm {
     let lifetime = ();
+    // SAFETY: the caller's promise; the reason is made in the same environment.
+    let (env, reason) = unsafe {
+        let reason = reason(env, error, refusal);
+        let env = Env::new(&lifetime, env);
+        (env, Term::new(env, reason))
+    };
+    let (line, column) = line_and_column(input, error.offset);
+    let what = (
+        atoms::json_error(),
+        reason,
+        error.offset as u64,
+        line as u64,
+        column as u64,
+    );
+    // SAFETY: `env` is the calling environment.
+    unsafe { enif_raise_exception(env.as_c_arg(), what.encode(env).as_c_arg()) }
+}
+
+/// What is wrong, as OTP's `json` names it, or with the names of our limits.
+///
+/// # Safety
+/// `env` must be the calling environment.
+pub unsafe fn reason(env: *mut ErlNifEnv, error: &Error, refusal: Option<Refusal>) -> ErlNifTerm {
+    let lifetime = ();
     // SAFETY: the caller's promise.
     let env = unsafe { Env::new(&lifetime, env) };
-    let reason = match (&error.reason, refusal) {
+    match (&error.reason, refusal) {
         (Reason::UnexpectedEnd, _) => atoms::unexpected_end().encode(env),
         (Reason::InvalidByte(byte), _) => (atoms::invalid_byte(), *byte).encode(env),
         (Reason::UnexpectedSequence(bytes), _) => {
@@ -223,17 +247,8 @@ pub unsafe fn raise(
             (atoms::duplicate_key(), unsafe { Term::new(env, key) }).encode(env)
         }
         (Reason::Refused, _) => atoms::system_limit().encode(env),
-    };
-    let (line, column) = line_and_column(input, error.offset);
-    let what = (
-        atoms::json_error(),
-        reason,
-        error.offset as u64,
-        line as u64,
-        column as u64,
-    );
-    // SAFETY: `env` is the calling environment.
-    unsafe { enif_raise_exception(env.as_c_arg(), what.encode(env).as_c_arg()) }
+    }
+    .as_c_arg()
 }
 
 /// The bytes of a binary.

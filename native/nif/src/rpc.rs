@@ -1,0 +1,4 @@
+//! `erlmcp_native_rpc`.
+
+mod decode;
+mod peek;

@@ -1,0 +1,1 @@
+//! `rpc_peek` and `rpc_headers_match`.
