@@ -8,7 +8,10 @@
     call_time_reset/0,
     json_decode/3,
     memory_in_use/0,
-    rpc_decode/3
+    rpc_decode/3,
+    schema_compile/2,
+    schema_validate/3,
+    schema_validate_large/3
 ]).
 -export([vocabulary/0]).
 -nifs([
@@ -16,7 +19,10 @@
     call_time_reset/0,
     json_decode/3,
     memory_in_use/0,
-    rpc_decode/3
+    rpc_decode/3,
+    schema_compile/2,
+    schema_validate/3,
+    schema_validate_large/3
 ]).
 -on_load(init/0).
 
@@ -50,3 +56,12 @@ memory_in_use() -> ?nif_stub.
 
 -spec rpc_decode(binary(), tuple(), non_neg_integer() | tuple()) -> tuple().
 rpc_decode(_Text, _Vocabulary, _Options) -> ?nif_stub.
+
+-spec schema_compile(term(), tuple()) -> {ok, reference()} | {error, term()}.
+schema_compile(_Schema, _Options) -> ?nif_stub.
+
+-spec schema_validate(reference(), term(), boolean()) -> ok | large | {error, term()}.
+schema_validate(_Schema, _Instance, _Explain) -> ?nif_stub.
+
+-spec schema_validate_large(reference(), term(), boolean()) -> ok | {error, term()}.
+schema_validate_large(_Schema, _Instance, _Explain) -> ?nif_stub.

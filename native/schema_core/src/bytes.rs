@@ -201,10 +201,8 @@ impl<'a> Reader<'a> {
 
     /// The rest of a string whose first escape is at `self.at`.
     fn escaped(&mut self, start: usize, builder: &Builder<'a>) -> Result<&'a str, ReadError> {
-        let mut string = bumpalo::collections::String::from_str_in(
-            &self.text[start..self.at],
-            builder.arena(),
-        );
+        let mut string =
+            bumpalo::collections::String::from_str_in(&self.text[start..self.at], builder.arena());
         loop {
             let plain = self.at;
             while !matches!(self.peek(), Some(b'"' | b'\\' | 0..0x20) | None) {

@@ -78,7 +78,8 @@ fn registry(
     documents: &[Document<'_>],
     options: &Options,
 ) -> Result<Registry<'static>, CompileError> {
-    let unresolved = |error: jsonschema::ReferencingError| CompileError::Unresolved(error.to_string());
+    let unresolved =
+        |error: jsonschema::ReferencingError| CompileError::Unresolved(error.to_string());
     let draft = options.draft.unwrap_or_default();
     let mut builder = Registry::new().draft(draft).retriever(Offline);
     for document in documents {
@@ -103,7 +104,9 @@ impl jsonschema::Retrieve for Offline {
 impl From<ValidationError<'_>> for CompileError {
     fn from(error: ValidationError<'_>) -> Self {
         match error.kind() {
-            ValidationErrorKind::Referencing(reason) => CompileError::Unresolved(reason.to_string()),
+            ValidationErrorKind::Referencing(reason) => {
+                CompileError::Unresolved(reason.to_string())
+            }
             _ => CompileError::Invalid(Violation::new(&error)),
         }
     }

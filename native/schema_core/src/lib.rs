@@ -123,12 +123,10 @@ impl Schema {
         };
         match limits.stack {
             Some(stack) => guarded(stack),
-            None => {
-                stack::on_large_stack(|| guarded(stack::LARGE_STACK_USE)).unwrap_or(Verdict {
-                    result: Err(Stop::Stack),
-                    steps: 0,
-                })
-            }
+            None => stack::on_large_stack(|| guarded(stack::LARGE_STACK_USE)).unwrap_or(Verdict {
+                result: Err(Stop::Stack),
+                steps: 0,
+            }),
         }
     }
 

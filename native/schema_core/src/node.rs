@@ -47,11 +47,7 @@ impl Json for Tree {
         key.into()
     }
 
-    fn with_string_node<T>(
-        guard: &mut Guard,
-        string: &str,
-        body: impl FnOnce(Node<'_>) -> T,
-    ) -> T {
+    fn with_string_node<T>(guard: &mut Guard, string: &str, body: impl FnOnce(Node<'_>) -> T) -> T {
         body(Node {
             slot: &Slot::Str(string),
             guard,
@@ -254,7 +250,9 @@ pub fn find<'a>(members: &'a [Member<'a>], key: &str) -> Option<&'a Slot<'a>> {
     let member = if members.len() <= SCANNED_MEMBERS {
         members.iter().find(|member| member.key == key)?
     } else {
-        &members[members.binary_search_by(|member| member.key.cmp(key)).ok()?]
+        &members[members
+            .binary_search_by(|member| member.key.cmp(key))
+            .ok()?]
     };
     Some(&member.value)
 }
@@ -270,8 +268,7 @@ impl<'a> Iterator for MembersIter<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let member = self.members.next()?;
-        self.guard
-            .step(1 + (member.key.len() / STRING_STEP) as u64);
+        self.guard.step(1 + (member.key.len() / STRING_STEP) as u64);
         Some((
             member.key,
             Node {

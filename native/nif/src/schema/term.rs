@@ -38,6 +38,7 @@ enum Frame {
 /// A map iterator that is released when it is dropped.
 struct MapIterator {
     env: *mut ErlNifEnv,
+    map: ErlNifTerm,
     raw: ErlNifMapIterator,
 }
 
@@ -54,13 +55,14 @@ impl MapIterator {
             }
             Some(MapIterator {
                 env,
+                map,
                 raw: raw.assume_init(),
             })
         }
     }
 
     fn next(&mut self) -> Option<(ErlNifTerm, ErlNifTerm)> {
-        let (mut key, mut value) = (0, 0);
+        let (mut key, mut value) = (self.map, self.map);
         // SAFETY: the iterator is live and its map belongs to `env`.
         unsafe {
             if enif_map_iterator_get_pair(self.env, &mut self.raw, &mut key, &mut value) == 0 {
@@ -118,7 +120,7 @@ impl<'a, 'b> Reader<'a, 'b> {
             while let Some(frame) = frames.last_mut() {
                 let next = match frame {
                     Frame::List(rest) => {
-                        let (mut head, mut tail) = (0, 0);
+                        let (mut head, mut tail) = (*rest, *rest);
                         if enif_get_list_cell(self.env, *rest, &mut head, &mut tail) != 0 {
                             *rest = tail;
                             Some(head)
@@ -241,7 +243,7 @@ impl<'a, 'b> Reader<'a, 'b> {
             enif_get_atom(
                 self.env,
                 term,
-                latin1.as_mut_ptr(),
+                latin1.as_mut_ptr().cast(),
                 latin1.len() as u32,
                 ErlNifCharEncoding::ERL_NIF_LATIN1,
             )
@@ -250,7 +252,11 @@ impl<'a, 'b> Reader<'a, 'b> {
             return Err(TermError::Unsupported(term));
         }
         let mut text = String::new();
-        text.extend(latin1[..written as usize - 1].iter().map(|byte| *byte as char));
+        text.extend(
+            latin1[..written as usize - 1]
+                .iter()
+                .map(|byte| *byte as char),
+        );
         Ok(self.builder.arena().alloc_str(&text))
     }
 
