@@ -47,13 +47,29 @@ unsafe extern "C" fn json_decode_dirty(
     })
 }
 
+/// Equals MAX_DIGITS in erlang/json/erlmcp_native_json.erl.
+const MAX_DIGITS: usize = 100_000;
+
 /// What one call wants.
-#[derive(Default)]
 pub struct Call {
     pub options: Options,
     pub limits: Limits,
     /// Give `{Term, Rest}` instead of refusing what follows the value.
     pub trailing: bool,
+}
+
+impl Default for Call {
+    #[inline(always)]
+    fn default() -> Self {
+        Call {
+            options: Options::default(),
+            limits: Limits {
+                digits: MAX_DIGITS,
+                ..Limits::default()
+            },
+            trailing: false,
+        }
+    }
 }
 
 impl Call {

@@ -109,7 +109,8 @@ impl Strings {
         size: usize,
         bytes: &[u8],
     ) -> (ErlNifTerm, &'e [u8]) {
-        if chunk.free < bytes.len() {
+        // Not `<`: an empty string must not be taken from the chunk that is not there yet.
+        if chunk.free <= bytes.len() {
             chunk.size = size;
             chunk.free = size;
             // SAFETY: `env` is the calling environment; the new binary has `size` bytes, which
