@@ -7,6 +7,8 @@
     call_time_read/0,
     call_time_reset/0,
     json_decode/3,
+    json_encode/1,
+    json_encode/4,
     memory_in_use/0,
     rpc_decode/3,
     schema_compile/2,
@@ -18,6 +20,8 @@
     call_time_read/0,
     call_time_reset/0,
     json_decode/3,
+    json_encode/1,
+    json_encode/4,
     memory_in_use/0,
     rpc_decode/3,
     schema_compile/2,
@@ -50,6 +54,15 @@ call_time_reset() -> ?nif_stub.
 
 -spec json_decode(binary(), tuple(), default | tuple()) -> term().
 json_decode(_Text, _Vocabulary, _Options) -> ?nif_stub.
+
+-spec json_encode(term()) -> binary() | nonempty_list() | {error, term(), non_neg_integer() | none}.
+json_encode(_Term) -> ?nif_stub.
+
+%% Options and Level (of the outermost value) as the door makes them; Null counts only if the
+%% options say so.
+-spec json_encode(term(), non_neg_integer(), term(), non_neg_integer()) ->
+    binary() | nonempty_list() | {error, term(), non_neg_integer() | none}.
+json_encode(_Term, _Options, _Null, _Level) -> ?nif_stub.
 
 -spec memory_in_use() -> non_neg_integer().
 memory_in_use() -> ?nif_stub.

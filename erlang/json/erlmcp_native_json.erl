@@ -8,9 +8,10 @@ terms and the same error reasons. Everything else is an option.
 """).
 
 -export([decode/1, decode/2, try_decode/2]).
+-export([encode/1, encode/2, encode_to_iodata/1, encode_to_iodata/2]).
 %% For erlmcp_native_rpc.
 -export([decode_options/2]).
--export_type([decode_opts/0, decode_error/0, reason/0]).
+-export_type([decode_opts/0, decode_error/0, reason/0, encode_opts/0]).
 
 -type decode_opts() :: #{
     keys => binary | existing_atom | {atoms, [atom()]},
@@ -49,6 +50,30 @@ terms and the same error reasons. Everything else is an option.
     line := pos_integer(),
     column := pos_integer()
 }.
+
+-type encode_opts() :: #{
+    pretty => boolean() | 1..255,
+    escape => json | unicode,
+    escape_slash => boolean(),
+    sort_keys => boolean(),
+    proplists => boolean(),
+    fragments => boolean(),
+    null => term(),
+    other => fun((term()) -> term())
+}.
+%% What the encoder can be told; booleans are `false' by default:
+%%
+%% `pretty': each element and each pair on a line of its own, indented by so many spaces a level
+%% (`true': 2), up to 256 in all.
+%% `escape': `unicode' writes all that is not ASCII as `\uXXXX'; default `json'.
+%% `escape_slash': `/' as `\/'.
+%% `sort_keys': the keys of objects in the order of their bytes; otherwise a map's are in the
+%% order of its iterator.
+%% `proplists': `[{Key, Value}, ...]' with a first key that is a binary or an atom, `[{}]',
+%% `{[{Key, Value}, ...]}' and `{[]}' are objects.
+%% `fragments': `{json, IoData}' is text that is ready; it is not looked at.
+%% `null': this term is written as null too.
+%% `other': called for terms that have no JSON form; what it gives is written instead.
 
 %% The conversion is quadratic: this many digits take some 10 ms.
 -define(MAX_DIGITS, 100_000).
@@ -186,3 +211,93 @@ badarg(Args, Cause) ->
 
 option_error(Key, Value) ->
     iolist_to_binary(io_lib:format("no such option or value: ~0tp", [{Key, Value}])).
+
+%%% Encoding
+
+-define(INDENT_SHIFT, 8).
+
+?DOC("""
+The JSON text of a term, as `json:encode/1` of OTP 27 writes it: maps (with binaries, atoms,
+integers or floats as keys), lists, binaries of UTF-8, integers, floats, the atoms `null`, `true`
+and `false`; other atoms as strings.
+
+Raises `unexpected_end` or `{invalid_byte, Byte}` for a binary that is not UTF-8, the latter with
+the offset within that binary under `position` in the cause of the `error_info`;
+`{unsupported_type, Term}` for a term that has no JSON form, as value or as key; and
+`{improper_list, Tail}`.
+""").
+-spec encode(term()) -> binary().
+encode(Term) ->
+    case erlmcp_native_nif:json_encode(Term) of
+        Text when is_binary(Text) -> Text;
+        Other -> iolist_to_binary(filled(Other, none, [Term]))
+    end.
+
+?DOC("""
+As `encode/1`, with options.
+""").
+-spec encode(term(), encode_opts()) -> binary().
+encode(Term, Opts) ->
+    iolist_to_binary(encode_to_iodata(Term, Opts)).
+
+?DOC("""
+As `encode/1`, as iodata.
+""").
+-spec encode_to_iodata(term()) -> iodata().
+encode_to_iodata(Term) ->
+    filled(erlmcp_native_nif:json_encode(Term), none, [Term]).
+
+?DOC("""
+As `encode/2`, as iodata: the fragments among the terms are referred to, not copied.
+""").
+-spec encode_to_iodata(term(), encode_opts()) -> iodata().
+encode_to_iodata(Term, Opts) ->
+    Args = [Term, Opts],
+    encode_level(Term, encode_options(Opts, Args), 0, Args).
+
+encode_level(Term, {Options, Null, _} = How, Level, Args) ->
+    filled(erlmcp_native_nif:json_encode(Term, Options, Null, Level), How, Args).
+
+%% What the NIF gives is a binary, an error, or a list of binaries and of what it leaves to us.
+filled(Text, _How, _Args) when is_binary(Text) ->
+    Text;
+filled(Parts, How, Args) when is_list(Parts) ->
+    [filled_part(Part, How, Args) || Part <- Parts];
+filled({error, Reason, none}, _How, Args) ->
+    erlang:error(Reason, Args);
+filled({error, Reason, Offset}, _How, Args) ->
+    raise(Reason, Args, Offset).
+
+filled_part(Text, _How, _Args) when is_binary(Text) ->
+    Text;
+filled_part({json, Text}, _How, _Args) ->
+    Text;
+filled_part({integer, Integer, _Level}, _How, _Args) ->
+    integer_to_binary(Integer);
+filled_part({other, Term, Level}, {Options, Null, Other}, Args) ->
+    encode_level(Other(Term), {Options, Null, Other}, Level, Args).
+
+%% Flags and indentation in one integer, as native/nif/src/json/encode/mod.rs reads it; the term
+%% for null; the fun for other terms.
+encode_options(Opts, Args) when is_map(Opts) ->
+    {maps:fold(fun(Key, Value, Sum) -> Sum bor encode_option(Key, Value, Args) end, 0, Opts),
+        maps:get(null, Opts, null), maps:get(other, Opts, undefined)};
+encode_options(_Opts, Args) ->
+    badarg(Args, #{2 => <<"not a map of options">>}).
+
+encode_option(escape, unicode, _Args) -> 1;
+encode_option(escape_slash, true, _Args) -> 2;
+encode_option(sort_keys, true, _Args) -> 4;
+encode_option(proplists, true, _Args) -> 8;
+encode_option(fragments, true, _Args) -> 16;
+encode_option(other, Fun, _Args) when is_function(Fun, 1) -> 32;
+encode_option(null, _Null, _Args) -> 64;
+encode_option(pretty, true, _Args) -> 2 bsl ?INDENT_SHIFT;
+encode_option(pretty, N, _Args) when is_integer(N), N > 0, N < 256 -> N bsl ?INDENT_SHIFT;
+encode_option(escape, json, _Args) -> 0;
+encode_option(Key, false, _Args) when
+    Key =:= pretty; Key =:= escape_slash; Key =:= sort_keys; Key =:= proplists; Key =:= fragments
+->
+    0;
+encode_option(Key, Value, Args) ->
+    badarg(Args, #{2 => option_error(Key, Value)}).

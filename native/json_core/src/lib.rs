@@ -12,6 +12,7 @@ pub mod rpc;
 mod scan;
 mod string;
 mod word;
+pub mod write;
 
 pub use big::magnitude;
 pub use error::{line_and_column, Error, Reason, Stop};

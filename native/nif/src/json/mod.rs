@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod decode;
+pub mod encode;
 mod shapes;
 mod strings;
 pub mod vocabulary;
