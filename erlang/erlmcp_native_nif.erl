@@ -9,6 +9,8 @@
     json_decode/3,
     json_encode/1,
     json_encode/4,
+    json_get/3,
+    json_split/2,
     memory_in_use/0,
     rpc_decode/3,
     schema_compile/2,
@@ -22,6 +24,8 @@
     json_decode/3,
     json_encode/1,
     json_encode/4,
+    json_get/3,
+    json_split/2,
     memory_in_use/0,
     rpc_decode/3,
     schema_compile/2,
@@ -63,6 +67,14 @@ json_encode(_Term) -> ?nif_stub.
 -spec json_encode(term(), non_neg_integer(), term(), non_neg_integer()) ->
     binary() | nonempty_list() | {error, term(), non_neg_integer() | none}.
 json_encode(_Term, _Options, _Null, _Level) -> ?nif_stub.
+
+-spec json_get(binary(), tuple(), [binary() | non_neg_integer()]) ->
+    {ok, term()} | {error, not_found}.
+json_get(_Text, _Vocabulary, _Path) -> ?nif_stub.
+
+-spec json_split(binary(), lines | concatenated | non_neg_integer()) ->
+    {[{non_neg_integer(), pos_integer(), boolean()}], non_neg_integer()}.
+json_split(_Chunk, _State) -> ?nif_stub.
 
 -spec memory_in_use() -> non_neg_integer().
 memory_in_use() -> ?nif_stub.

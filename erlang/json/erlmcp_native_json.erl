@@ -7,11 +7,15 @@ JSON (RFC 8259) to terms and back, natively.
 terms and the same error reasons. Everything else is an option.
 """).
 
--export([decode/1, decode/2, try_decode/2]).
+-export([decode/1, decode/2, try_decode/2, get/2]).
 -export([encode/1, encode/2, encode_to_iodata/1, encode_to_iodata/2]).
+-export([stream_new/1, stream_feed/2, stream_end/1]).
+-export([format_error/2]).
 %% For erlmcp_native_rpc.
--export([decode_options/2]).
--export_type([decode_opts/0, decode_error/0, reason/0, encode_opts/0]).
+-export([decode_options/3]).
+-export_type([
+    decode_opts/0, encode_opts/0, stream_opts/0, stream/0, decode_error/0, reason/0
+]).
 
 -type decode_opts() :: #{
     keys => binary | existing_atom | {atoms, [atom()]},
@@ -49,6 +53,22 @@ terms and the same error reasons. Everything else is an option.
     offset := non_neg_integer(),
     line := pos_integer(),
     column := pos_integer()
+}.
+-type stream() :: erlmcp_native_json_stream:stream().
+%% `framing' says how documents follow one another: `concatenated' (default), each where the one
+%% before ends by itself, white space allowed between; or `lines', one a line, so that a broken
+%% line spoils no other. A stream faces a network: its defaults are a `max_depth' of 512 and a
+%% `max_size' (of a document) of 16 MiB.
+-type stream_opts() :: #{
+    framing => concatenated | lines,
+    keys => binary | existing_atom | {atoms, [atom()]},
+    objects => map | proplist | tuple,
+    null => term(),
+    duplicate_keys => first | last | error,
+    strings => auto | copy | reference,
+    max_depth => pos_integer() | infinity,
+    max_size => pos_integer() | infinity,
+    max_digits => pos_integer() | infinity
 }.
 
 -type encode_opts() :: #{
@@ -93,12 +113,10 @@ decode(Text) when is_binary(Text) ->
         erlmcp_native_nif:json_decode(Text, erlmcp_native_nif:vocabulary(), default)
     catch
         error:{json_error, Reason, Offset, _, _} ->
-            raise(Reason, [Text], Offset);
-        error:badarg ->
-            badarg([Text], #{1 => <<"not iodata">>})
+            erlmcp_native_error:raise({?MODULE, decode, [Text]}, Reason, #{position => Offset})
     end;
 decode(Text) ->
-    decode(flat(Text, [Text])).
+    decode(erlmcp_native_error:flat(Text, 1, {?MODULE, decode, [Text]})).
 
 ?DOC("""
 As `decode/1`, with options.
@@ -108,10 +126,10 @@ the text is beyond that limit.
 """).
 -spec decode(iodata(), decode_opts()) -> term().
 decode(Text, Opts) ->
-    Args = [Text, Opts],
-    case decode_flat(flat(Text, Args), decode_options(Opts, Args)) of
+    Call = {?MODULE, decode, [Text, Opts]},
+    case decode_flat(erlmcp_native_error:flat(Text, 1, Call), decode_options(Opts, 2, Call)) of
         {ok, Term} -> Term;
-        {error, Reason, Offset, _, _} -> raise(Reason, Args, Offset)
+        {error, Reason, Offset, _, _} -> erlmcp_native_error:raise(Call, Reason, #{position => Offset})
     end.
 
 ?DOC("""
@@ -120,13 +138,85 @@ question (from 0), its line (from 1) and its column (from 1, in bytes).
 """).
 -spec try_decode(iodata(), decode_opts()) -> {ok, term()} | {error, decode_error()}.
 try_decode(Text, Opts) ->
-    Args = [Text, Opts],
-    case decode_flat(flat(Text, Args), decode_options(Opts, Args)) of
-        {ok, Term} ->
-            {ok, Term};
-        {error, Reason, Offset, Line, Column} ->
+    Call = {?MODULE, try_decode, [Text, Opts]},
+    decoded(decode_flat(erlmcp_native_error:flat(Text, 1, Call), decode_options(Opts, 2, Call))).
+
+?DOC("""
+The value at a path, without building the rest: a binary names the member of an object, an
+integer the element of an array, counted from 0. What stands before the value is checked, what
+comes after it is not read. `{error, not_found}` where there is no such value.
+""").
+-spec get(iodata(), [binary() | non_neg_integer()]) ->
+    {ok, term()} | {error, not_found | decode_error()}.
+get(Text, Path) ->
+    Call = {?MODULE, get, [Text, Path]},
+    is_path(Path) orelse erlmcp_native_error:badarg(Call, 2, "not a list of keys and indices"),
+    try
+        erlmcp_native_nif:json_get(erlmcp_native_error:flat(Text, 1, Call), erlmcp_native_nif:vocabulary(), Path)
+    catch
+        error:{json_error, Reason, Offset, Line, Column} ->
             {error, #{reason => Reason, offset => Offset, line => Line, column => Column}}
     end.
+
+is_path([Key | Path]) when is_binary(Key) -> is_path(Path);
+is_path([Index | Path]) when is_integer(Index), Index >= 0, Index < 1 bsl 64 -> is_path(Path);
+is_path(Rest) -> Rest =:= [].
+
+?DOC("""
+A stream of documents that comes in chunks cut anywhere. It is a plain term: each call gives the
+one to go on with.
+""").
+-spec stream_new(stream_opts()) -> stream().
+stream_new(Opts) when is_map(Opts), not is_map_key(trailing, Opts) ->
+    Call = {?MODULE, stream_new, [Opts]},
+    Framing = maps:get(framing, Opts, concatenated),
+    lists:member(Framing, [concatenated, lines]) orelse
+        erlmcp_native_error:bad_option(Call, 1, framing, Framing),
+    Defaults = #{max_depth => 512, max_size => 16#1000000},
+    All = maps:merge(Defaults, maps:remove(framing, Opts)),
+    {Options, MaxSize} = decode_options(All, 1, Call),
+    {Copying, _} = decode_options(All#{strings => copying(All)}, 1, Call),
+    Decode = fun(With) -> fun(Document) -> decoded(decode_flat(Document, With)) end end,
+    erlmcp_native_json_stream:new(
+        Decode({Options, MaxSize}), Decode({Copying, MaxSize}), MaxSize, Framing
+    );
+stream_new(Opts) ->
+    erlmcp_native_error:badarg({?MODULE, stream_new, [Opts]}, 1, "not a map of stream options").
+
+copying(#{strings := reference}) -> reference;
+copying(_) -> copy.
+
+?DOC("""
+The documents that this chunk completes. Where one is malformed or too large, the answer is what
+is wrong with it, offsets counted from its start, and the documents before it; the stream given
+with it goes on at the next line, with what was left of this chunk read at the next call.
+""").
+-spec stream_feed(stream(), iodata()) ->
+    {ok, [term()], stream()} | {error, decode_error(), [term()], stream()}.
+stream_feed(Stream, Chunk) ->
+    Call = {?MODULE, stream_feed, [Stream, Chunk]},
+    erlmcp_native_json_stream:is_stream(Stream) orelse erlmcp_native_error:badarg(Call, 1, "not a stream"),
+    erlmcp_native_json_stream:feed(Stream, erlmcp_native_error:flat(Chunk, 2, Call)).
+
+?DOC("""
+Says that no more comes. A number or a line ends here too: `{ok, Documents}` where that completes
+one.
+""").
+-spec stream_end(stream()) -> ok | {ok, [term()]} | {error, decode_error()}.
+stream_end(Stream) ->
+    erlmcp_native_json_stream:is_stream(Stream) orelse
+        erlmcp_native_error:badarg({?MODULE, stream_end, [Stream]}, 1, "not a stream"),
+    erlmcp_native_json_stream:finish(Stream).
+
+?DOC(false).
+-spec format_error(term(), list()) -> #{pos_integer() | general => unicode:chardata()}.
+format_error(Reason, Stack) ->
+    erlmcp_native_error:format(Reason, Stack).
+
+decoded({ok, Term}) ->
+    {ok, Term};
+decoded({error, Reason, Offset, Line, Column}) ->
+    {error, #{reason => Reason, offset => Offset, line => Line, column => Column}}.
 
 decode_flat(Text, {_, MaxSize}) when byte_size(Text) > MaxSize ->
     {error, {max_size, MaxSize}, MaxSize, 1, MaxSize + 1};
@@ -139,18 +229,16 @@ decode_flat(Text, {Options, _}) ->
     end.
 
 ?DOC(false).
-%% What the NIF takes, and the largest text.
--spec decode_options(decode_opts(), [term()]) -> {default | tuple(), pos_integer() | infinity}.
-decode_options(Opts, _Args) when Opts =:= #{} ->
+%% What the NIF takes, and the largest text; At is the place of the options in the call.
+-spec decode_options(decode_opts(), pos_integer(), erlmcp_native_error:call()) ->
+    {default | tuple(), pos_integer() | infinity}.
+decode_options(Opts, _At, _Call) when Opts =:= #{} ->
     {default, infinity};
-decode_options(Opts, Args) when is_map(Opts) ->
-    Check = fun(Key, Value) ->
-        case is_decode_option(Key, Value) of
-            true -> ok;
-            false -> badarg(Args, #{2 => option_error(Key, Value)})
-        end
-    end,
-    ok = maps:foreach(Check, Opts),
+decode_options(Opts, At, Call) when is_map(Opts) ->
+    [
+        erlmcp_native_error:bad_option(Call, At, Key, Value)
+     || {Key, Value} <- maps:to_list(Opts), not is_decode_option(Key, Value)
+    ],
     Get = fun(Key, Default) -> maps:get(Key, Opts, Default) end,
     Keys =
         case Get(keys, binary) of
@@ -166,8 +254,8 @@ decode_options(Opts, Args) when is_map(Opts) ->
         },
         Get(max_size, infinity)
     };
-decode_options(_Opts, Args) ->
-    badarg(Args, #{2 => <<"not a map of options">>}).
+decode_options(_Opts, At, Call) ->
+    erlmcp_native_error:badarg(Call, At, "not a map of options").
 
 is_decode_option(keys, {atoms, Atoms}) -> is_atom_list(Atoms);
 is_decode_option(keys, Value) -> lists:member(Value, [binary, existing_atom]);
@@ -191,27 +279,6 @@ is_limit(Limit) -> is_integer(Limit) andalso Limit > 0.
 limit(Limit) when is_integer(Limit), Limit < 1 bsl 63 -> Limit;
 limit(_) -> -1.
 
-%% Flattening is the VM's: it yields.
-flat(Text, _Args) when is_binary(Text) ->
-    Text;
-flat(Text, Args) ->
-    try
-        iolist_to_binary(Text)
-    catch
-        error:badarg -> badarg(Args, #{1 => <<"not iodata">>})
-    end.
-
--spec raise(term(), [term()], non_neg_integer()) -> no_return().
-raise(Reason, Args, Offset) ->
-    erlang:error(Reason, Args, [{error_info, #{cause => #{position => Offset}}}]).
-
--spec badarg([term()], #{pos_integer() => binary()}) -> no_return().
-badarg(Args, Cause) ->
-    erlang:error(badarg, Args, [{error_info, #{cause => Cause}}]).
-
-option_error(Key, Value) ->
-    iolist_to_binary(io_lib:format("no such option or value: ~0tp", [{Key, Value}])).
-
 %%% Encoding
 
 -define(INDENT_SHIFT, 8).
@@ -230,7 +297,7 @@ the offset within that binary under `position` in the cause of the `error_info`;
 encode(Term) ->
     case erlmcp_native_nif:json_encode(Term) of
         Text when is_binary(Text) -> Text;
-        Other -> iolist_to_binary(filled(Other, none, [Term]))
+        Other -> iolist_to_binary(filled(Other, none, {?MODULE, encode, [Term]}))
     end.
 
 ?DOC("""
@@ -238,66 +305,68 @@ As `encode/1`, with options.
 """).
 -spec encode(term(), encode_opts()) -> binary().
 encode(Term, Opts) ->
-    iolist_to_binary(encode_to_iodata(Term, Opts)).
+    iolist_to_binary(encode_called(Term, Opts, {?MODULE, encode, [Term, Opts]})).
 
 ?DOC("""
 As `encode/1`, as iodata.
 """).
 -spec encode_to_iodata(term()) -> iodata().
 encode_to_iodata(Term) ->
-    filled(erlmcp_native_nif:json_encode(Term), none, [Term]).
+    filled(erlmcp_native_nif:json_encode(Term), none, {?MODULE, encode_to_iodata, [Term]}).
 
 ?DOC("""
 As `encode/2`, as iodata: the fragments among the terms are referred to, not copied.
 """).
 -spec encode_to_iodata(term(), encode_opts()) -> iodata().
 encode_to_iodata(Term, Opts) ->
-    Args = [Term, Opts],
-    encode_level(Term, encode_options(Opts, Args), 0, Args).
+    encode_called(Term, Opts, {?MODULE, encode_to_iodata, [Term, Opts]}).
 
-encode_level(Term, {Options, Null, _} = How, Level, Args) ->
-    filled(erlmcp_native_nif:json_encode(Term, Options, Null, Level), How, Args).
+encode_called(Term, Opts, Call) ->
+    encode_level(Term, encode_options(Opts, Call), 0, Call).
+
+encode_level(Term, {Options, Null, _} = How, Level, Call) ->
+    filled(erlmcp_native_nif:json_encode(Term, Options, Null, Level), How, Call).
 
 %% What the NIF gives is a binary, an error, or a list of binaries and of what it leaves to us.
-filled(Text, _How, _Args) when is_binary(Text) ->
+filled(Text, _How, _Call) when is_binary(Text) ->
     Text;
-filled(Parts, How, Args) when is_list(Parts) ->
-    [filled_part(Part, How, Args) || Part <- Parts];
-filled({error, Reason, none}, _How, Args) ->
-    erlang:error(Reason, Args);
-filled({error, Reason, Offset}, _How, Args) ->
-    raise(Reason, Args, Offset).
+filled(Parts, How, Call) when is_list(Parts) ->
+    [filled_part(Part, How, Call) || Part <- Parts];
+filled({error, Reason, none}, _How, Call) ->
+    erlmcp_native_error:raise(Call, Reason, #{});
+filled({error, Reason, Offset}, _How, Call) ->
+    erlmcp_native_error:raise(Call, Reason, #{position => Offset}).
 
-filled_part(Text, _How, _Args) when is_binary(Text) ->
+filled_part(Text, _How, _Call) when is_binary(Text) ->
     Text;
-filled_part({json, Text}, _How, _Args) ->
+filled_part({json, Text}, _How, _Call) ->
     Text;
-filled_part({integer, Integer, _Level}, _How, _Args) ->
+filled_part({integer, Integer, _Level}, _How, _Call) ->
     integer_to_binary(Integer);
-filled_part({other, Term, Level}, {Options, Null, Other}, Args) ->
-    encode_level(Other(Term), {Options, Null, Other}, Level, Args).
+filled_part({other, Term, Level}, {Options, Null, Other}, Call) ->
+    encode_level(Other(Term), {Options, Null, Other}, Level, Call).
 
 %% Flags and indentation in one integer, as native/nif/src/json/encode/mod.rs reads it; the term
 %% for null; the fun for other terms.
-encode_options(Opts, Args) when is_map(Opts) ->
-    {maps:fold(fun(Key, Value, Sum) -> Sum bor encode_option(Key, Value, Args) end, 0, Opts),
+encode_options(Opts, Call) when is_map(Opts) ->
+    {maps:fold(fun(Key, Value, Sum) -> Sum bor encode_option(Key, Value, Call) end, 0, Opts),
         maps:get(null, Opts, null), maps:get(other, Opts, undefined)};
-encode_options(_Opts, Args) ->
-    badarg(Args, #{2 => <<"not a map of options">>}).
+encode_options(_Opts, Call) ->
+    erlmcp_native_error:badarg(Call, 2, "not a map of options").
 
-encode_option(escape, unicode, _Args) -> 1;
-encode_option(escape_slash, true, _Args) -> 2;
-encode_option(sort_keys, true, _Args) -> 4;
-encode_option(proplists, true, _Args) -> 8;
-encode_option(fragments, true, _Args) -> 16;
-encode_option(other, Fun, _Args) when is_function(Fun, 1) -> 32;
-encode_option(null, _Null, _Args) -> 64;
-encode_option(pretty, true, _Args) -> 2 bsl ?INDENT_SHIFT;
-encode_option(pretty, N, _Args) when is_integer(N), N > 0, N < 256 -> N bsl ?INDENT_SHIFT;
-encode_option(escape, json, _Args) -> 0;
-encode_option(Key, false, _Args) when
+encode_option(escape, unicode, _Call) -> 1;
+encode_option(escape_slash, true, _Call) -> 2;
+encode_option(sort_keys, true, _Call) -> 4;
+encode_option(proplists, true, _Call) -> 8;
+encode_option(fragments, true, _Call) -> 16;
+encode_option(other, Fun, _Call) when is_function(Fun, 1) -> 32;
+encode_option(null, _Null, _Call) -> 64;
+encode_option(pretty, true, _Call) -> 2 bsl ?INDENT_SHIFT;
+encode_option(pretty, N, _Call) when is_integer(N), N > 0, N < 256 -> N bsl ?INDENT_SHIFT;
+encode_option(escape, json, _Call) -> 0;
+encode_option(Key, false, _Call) when
     Key =:= pretty; Key =:= escape_slash; Key =:= sort_keys; Key =:= proplists; Key =:= fragments
 ->
     0;
-encode_option(Key, Value, Args) ->
-    badarg(Args, #{2 => option_error(Key, Value)}).
+encode_option(Key, Value, Call) ->
+    erlmcp_native_error:bad_option(Call, 2, Key, Value).

@@ -101,9 +101,9 @@ decode(Text, #{params := raw} = Opts) when
 ->
     erlmcp_native_nif:rpc_decode(Text, erlmcp_native_nif:vocabulary(), ?RAW_PARAMS);
 decode(Text, Opts) ->
-    Args = [Text, Opts],
-    {Options, MaxSize} = options(Opts, Args),
-    case size_of(Text, Args) of
+    Call = {?MODULE, decode, [Text, Opts]},
+    {Options, MaxSize} = options(Opts, Call),
+    case size_of(Text, Call) of
         Size when Size > MaxSize ->
             too_large(MaxSize);
         _ ->
@@ -133,18 +133,16 @@ in(Number, Unit) ->
     <<(float_to_binary(Number, [{decimals, 2}]))/binary, Unit/binary>>.
 
 %% What the NIF takes, and the largest text.
-options(Opts, Args) when is_map(Opts) ->
+options(Opts, Call) when is_map(Opts) ->
     Own = [params, result, dialect, max_batch],
-    Check = fun(Key, Value) ->
-        case is_own_option(Key, Value) of
-            true -> ok;
-            false -> badarg(Args, #{2 => option_error(Key, Value)})
-        end
-    end,
-    ok = maps:foreach(Check, maps:with([trailing | Own], Opts)),
+    [
+        erlmcp_native_error:bad_option(Call, 2, Key, Value)
+     || {Key, Value} <- maps:to_list(maps:with([trailing | Own], Opts)),
+        not is_own_option(Key, Value)
+    ],
     Defaults = #{max_size => ?MAX_SIZE, max_depth => ?MAX_DEPTH, max_digits => ?MAX_DIGITS},
     Json = maps:merge(Defaults, maps:without(Own, Opts)),
-    {Decode, MaxSize} = erlmcp_native_json:decode_options(Json, Args),
+    {Decode, MaxSize} = erlmcp_native_json:decode_options(Json, 2, Call),
     Flag = fun(Key, Value, Bit) ->
         case Opts of
             #{Key := Value} -> Bit;
@@ -155,8 +153,8 @@ options(Opts, Args) when is_map(Opts) ->
         Flag(params, raw, ?RAW_PARAMS) bor Flag(result, raw, ?RAW_RESULT) bor
             Flag(dialect, mcp, ?MCP),
     {{Flags, batch_limit(maps:get(max_batch, Opts, ?MAX_BATCH)), Decode}, MaxSize};
-options(_Opts, Args) ->
-    badarg(Args, #{2 => <<"not a map of options">>}).
+options(_Opts, Call) ->
+    erlmcp_native_error:badarg(Call, 2, "not a map of options").
 
 is_own_option(params, Value) -> lists:member(Value, [built, raw]);
 is_own_option(result, Value) -> lists:member(Value, [built, raw]);
@@ -169,16 +167,9 @@ is_own_option(trailing, _) -> false.
 batch_limit(Limit) when is_integer(Limit), Limit < 1 bsl 63 -> Limit;
 batch_limit(_) -> -1.
 
-size_of(Text, Args) ->
+size_of(Text, Call) ->
     try
         iolist_size(Text)
     catch
-        error:badarg -> badarg(Args, #{1 => <<"not iodata">>})
+        error:badarg -> erlmcp_native_error:badarg(Call, 1, "not iodata")
     end.
-
--spec badarg([term()], #{pos_integer() => binary()}) -> no_return().
-badarg(Args, Cause) ->
-    erlang:error(badarg, Args, [{error_info, #{cause => Cause}}]).
-
-option_error(Key, Value) ->
-    iolist_to_binary(io_lib:format("no such option or value: ~0tp", [{Key, Value}])).

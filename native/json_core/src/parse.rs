@@ -298,6 +298,42 @@ impl<'a> Parser<'a> {
         self.fail(reason, self.at)
     }
 
+    /// Goes to the value of an object's first member with this key. False where the next value
+    /// is no object or has no such member.
+    pub fn find_member(&mut self, key: &[u8]) -> Result<bool, Stop> {
+        if self.next_byte() != Some(b'{') {
+            return Ok(false);
+        }
+        self.begin_object()?;
+        let mut first = true;
+        while let Some(text) = self.member(first)? {
+            if text.bytes() == key {
+                return Ok(true);
+            }
+            self.skip_value()?;
+            first = false;
+        }
+        Ok(false)
+    }
+
+    /// Goes to an array's element, counted from 0. False where the next value is no array or
+    /// has fewer elements.
+    pub fn find_element(&mut self, index: u64) -> Result<bool, Stop> {
+        if self.next_byte() != Some(b'[') {
+            return Ok(false);
+        }
+        self.begin_array()?;
+        let mut at = 0;
+        while self.element(at == 0)? {
+            if at == index {
+                return Ok(true);
+            }
+            self.skip_value()?;
+            at += 1;
+        }
+        Ok(false)
+    }
+
     fn punctuation(&mut self, byte: u8) -> Result<(), Stop> {
         if self.next_byte() == Some(byte) {
             self.at += 1;

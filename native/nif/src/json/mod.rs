@@ -3,6 +3,8 @@
 pub mod build;
 pub mod decode;
 pub mod encode;
+mod get;
 mod shapes;
+mod split;
 mod strings;
 pub mod vocabulary;

@@ -1,0 +1,131 @@
+//! `json_get`: one value of a text, by its path.
+
+use super::build::{Builder, Refusal};
+use super::decode::{charge, inspect_binary, raise, schedule_dirty, vocabulary, Call, DIRTY_BYTES};
+use crate::atoms;
+use json_core::{Parser, Stop};
+use rustler::sys::*;
+
+/// `json_get(Binary, Vocabulary, Path)` gives `{ok, Term}` or `{error, not_found}`.
+unsafe fn json_get(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3]) -> ErlNifTerm {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let Some(input) = inspect_binary(env, args[0]) else {
+            return enif_make_badarg(env);
+        };
+        if input.len() <= DIRTY_BYTES {
+            if let Some(answer) = get(env, args, input, false) {
+                return answer;
+            }
+        }
+        schedule_dirty(env, c"json_get", json_get_dirty, args)
+    }
+}
+nif!("json_get", 3, Normal, json_get);
+
+unsafe extern "C" fn json_get_dirty(
+    env: *mut ErlNifEnv,
+    _argc: i32,
+    argv: *const ErlNifTerm,
+) -> ErlNifTerm {
+    // SAFETY: scheduled by `json_get` with its own three arguments.
+    crate::boundary::guarded(env, || unsafe {
+        let args = &*argv.cast::<[ErlNifTerm; 3]>();
+        inspect_binary(env, args[0])
+            .and_then(|input| get(env, args, input, true))
+            .unwrap_or_else(|| enif_make_badarg(env))
+    })
+}
+
+/// Why no value was got.
+enum Miss {
+    BadPath,
+    NotFound,
+    Malformed,
+}
+
+impl From<Stop> for Miss {
+    fn from(_: Stop) -> Self {
+        Miss::Malformed
+    }
+}
+
+/// `None` asks for a dirty scheduler.
+///
+/// # Safety
+/// `env` must be the calling environment, `args` those of `json_get`, and `input` the bytes of
+/// the first.
+unsafe fn get(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 3],
+    input: &[u8],
+    on_dirty: bool,
+) -> Option<ErlNifTerm> {
+    let call = Call::default();
+    let mut parser = Parser::new(input, call.limits);
+    // SAFETY: the caller's promise.
+    unsafe {
+        let Some(vocabulary) = vocabulary(env, args[1]) else {
+            return Some(enif_make_badarg(env));
+        };
+        let mut builder = Builder::new(
+            env,
+            args[0],
+            input.len(),
+            &call.options,
+            vocabulary,
+            on_dirty,
+        );
+        let found = follow(env, &mut parser, args[2])
+            .and_then(|()| Ok(parser.value(&mut builder)?))
+            .and_then(|()| builder.take().ok_or(Miss::Malformed));
+        charge(env, parser.offset());
+        let pair = |first: rustler::Atom, second| {
+            enif_make_tuple_from_array(env, [first.as_c_arg(), second].as_ptr(), 2)
+        };
+        Some(match found {
+            Ok(value) => pair(atoms::ok(), value),
+            Err(Miss::NotFound) => pair(atoms::error(), atoms::not_found().as_c_arg()),
+            Err(Miss::BadPath) => enif_make_badarg(env),
+            Err(Miss::Malformed) => match builder.refusal {
+                Some(Refusal::NotHere) => return None,
+                refusal => raise(env, input, &parser.error(), refusal),
+            },
+        })
+    }
+}
+
+/// Goes to the value at the end of the path. The path is read only as far as the text goes
+/// along, so that its length costs nothing.
+///
+/// # Safety
+/// `env` must be the calling environment and `path` a term of it.
+unsafe fn follow(
+    env: *mut ErlNifEnv,
+    parser: &mut Parser,
+    mut path: ErlNifTerm,
+) -> Result<(), Miss> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut head = ErlNifTerm::default();
+        let mut tail = ErlNifTerm::default();
+        while enif_get_list_cell(env, path, &mut head, &mut tail) != 0 {
+            let mut index = 0;
+            let found = if let Some(key) = inspect_binary(env, head) {
+                parser.find_member(key)?
+            } else if enif_get_uint64(env, head, &mut index) != 0 {
+                parser.find_element(index)?
+            } else {
+                return Err(Miss::BadPath);
+            };
+            if !found {
+                return Err(Miss::NotFound);
+            }
+            path = tail;
+        }
+        if enif_is_empty_list(env, path) == 0 {
+            return Err(Miss::BadPath);
+        }
+        Ok(())
+    }
+}
