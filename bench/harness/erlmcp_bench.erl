@@ -18,7 +18,7 @@
     settings => erlmcp_bench_measure:settings()
 }.
 
--define(SUITES, [erlmcp_bench_json]).
+-define(SUITES, [erlmcp_bench_json, erlmcp_bench_rpc, erlmcp_bench_schema]).
 -define(SCHEMA_VERSION, 1).
 
 %% For `erl -run erlmcp_bench main -extra Arguments`; ends the node. Status 1: a result of ours or

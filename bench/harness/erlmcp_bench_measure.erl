@@ -31,10 +31,12 @@
 }.
 -type settings() :: #{
     rounds := pos_integer(),
+    least_rounds := pos_integer(),
+    budget := pos_integer(),
     batch := pos_integer(),
     sample := pos_integer(),
-    resamples := pos_integer(),
-    warm_up := pos_integer()
+    warm_up := pos_integer(),
+    resamples := pos_integer()
 }.
 -type measure() :: #{
     name := atom(),
@@ -65,14 +67,41 @@
 -define(QUANTILES, [{p50, 0.5}, {p90, 0.9}, {p99, 0.99}, {p999, 0.999}]).
 -define(CHUNKS, 5).
 
-%% Times in nanoseconds: of one batch, of all samples of single calls, of the warm-up.
+%% Times in nanoseconds: of one batch, of all samples of single calls of a subject, of its
+%% warm-up, and of all rounds of a case, where the rounds are not fewer than the least. The
+%% batches are shorter than an operating system's time slice, so that most of them are not
+%% interrupted even where something else runs.
 -spec settings(quick | standard | full) -> settings().
 settings(quick) ->
-    #{rounds => 11, batch => 2_000_000, sample => 20_000_000, resamples => 500, warm_up => 5_000_000};
+    #{
+        rounds => 21,
+        least_rounds => 9,
+        budget => 500_000_000,
+        batch => 1_000_000,
+        sample => 20_000_000,
+        warm_up => 5_000_000,
+        resamples => 500
+    };
 settings(standard) ->
-    #{rounds => 41, batch => 8_000_000, sample => 150_000_000, resamples => 1000, warm_up => 40_000_000};
+    #{
+        rounds => 151,
+        least_rounds => 31,
+        budget => 5_000_000_000,
+        batch => 2_000_000,
+        sample => 150_000_000,
+        warm_up => 40_000_000,
+        resamples => 1000
+    };
 settings(full) ->
-    #{rounds => 101, batch => 16_000_000, sample => 500_000_000, resamples => 2000, warm_up => 80_000_000}.
+    #{
+        rounds => 501,
+        least_rounds => 101,
+        budget => 20_000_000_000,
+        batch => 2_000_000,
+        sample => 1_000_000_000,
+        warm_up => 100_000_000,
+        resamples => 2000
+    }.
 
 -spec run([bench_case()], settings(), fun((non_neg_integer(), pos_integer(), atom(), atom()) -> any())) ->
     [result()].
@@ -144,7 +173,7 @@ excerpt(Term) ->
 
 measure(Subjects, Settings) ->
     Sized = [{Subject, calls_per_batch(Call, Settings)} || #{call := Call} = Subject <- Subjects],
-    Rounds = rounds(Sized, maps:get(rounds, Settings)),
+    Rounds = rounds(Sized, Settings),
     Histograms = sample(Subjects, Settings),
     [
         begin
@@ -186,9 +215,15 @@ calibrate(Call, Calls, Batch, WarmUntil) ->
             end
     end.
 
-rounds(Sized, Count) ->
+rounds(Sized, #{rounds := Most, least_rounds := Least, budget := Budget}) ->
     Empty = maps:from_list([{Name, []} || {#{name := Name}, _} <- Sized]),
-    lists:foldl(fun(Round, Times) -> round_of(rotate(Round, Sized), Times) end, Empty, lists:seq(Count, 1, -1)).
+    rounds(Sized, 0, Most, Least, clock() + Budget, Empty).
+
+rounds(Sized, Done, Most, Least, Until, Times) ->
+    case Done =:= Most orelse (Done >= Least andalso clock() > Until) of
+        true -> Times;
+        false -> rounds(Sized, Done + 1, Most, Least, Until, round_of(rotate(Done, Sized), Times))
+    end.
 
 round_of(Sized, Times) ->
     lists:foldl(

@@ -153,6 +153,7 @@ met(Met) -> Met.
 method(Settings) ->
     {[
         {<<"rounds">>, maps:get(rounds, Settings)},
+        {<<"least_rounds">>, maps:get(least_rounds, Settings)},
         {<<"batch_ns">>, maps:get(batch, Settings)},
         {<<"sample_ns">>, maps:get(sample, Settings)},
         {<<"warm_up_ns">>, maps:get(warm_up, Settings)},

@@ -45,11 +45,11 @@ encode_case(#{term := {ok, Term}} = Workload, Coders, Missing, Reference) ->
     end,
     Binary = fun(Output) when is_binary(Output) -> Read(Output) end,
     Encoders = [
-        encoder(Name, Role, Encode, input(Coder, Term), Binary)
+        encoder(Name, Role, Encode, erlmcp_bench_json_coders:input(Coder, Term), Binary)
      || #{name := Name, role := Role, encode := Encode} = Coder <- Coders
     ],
     Variants = [
-        encoder(variant(Name), variant, Encode, input(Coder, Term), Read)
+        encoder(variant(Name), variant, Encode, erlmcp_bench_json_coders:input(Coder, Term), Read)
      || #{name := Name, iodata := Encode} = Coder <- Coders
     ],
     bench_case(json_encode, Workload, Missing, Expected, Encoders ++ Variants).
@@ -71,18 +71,7 @@ bench_case(Group, #{id := Id, set := Set, json := Json}, Missing, Expected, Subj
         missing => Missing
     }.
 
-%% A coder with another atom for null is given that one, and its answers are compared after that
-%% atom is replaced.
-input(#{null := Null}, Term) -> replace(null, Null, Term);
-input(_, Term) -> Term.
-
-normal(#{null := Null}) -> fun(Answer) -> replace(Null, null, Answer) end;
-normal(_) -> fun(Answer) -> Answer end.
-
-replace(Old, New, Old) -> New;
-replace(Old, New, Map) when is_map(Map) -> maps:map(fun(_, Value) -> replace(Old, New, Value) end, Map);
-replace(Old, New, List) when is_list(List) -> [replace(Old, New, Item) || Item <- List];
-replace(_, _, Other) -> Other.
+normal(Coder) -> fun(Answer) -> erlmcp_bench_json_coders:output(Coder, Answer) end.
 
 -spec targets() -> [erlmcp_bench_suite:target()].
 targets() ->

@@ -2,7 +2,7 @@
 %% binary keys, encode to one binary.
 -module(erlmcp_bench_json_coders).
 
--export([all/0, reference/0, missing/0]).
+-export([all/0, reference/0, missing/0, input/2, output/2]).
 -export_type([coder/0]).
 
 -type coder() :: #{
@@ -13,6 +13,8 @@
     encode => fun((term()) -> binary()),
     %% Encoding without the last step to a binary, where the coder has it.
     iodata => fun((term()) -> iodata()),
+    %% Encoding where `{json, IoData}` is taken as it is.
+    splice => fun((term()) -> iodata()),
     %% What the coder gives for `null`.
     null => atom()
 }.
@@ -36,6 +38,22 @@ reference() ->
         [Decode | _] -> {ok, Decode};
         [] -> none
     end.
+
+%% A coder with another atom for null is given that one to encode, and its answers are compared
+%% after that atom is replaced.
+-spec input(coder(), term()) -> term().
+input(#{null := Null}, Term) -> replace(null, Null, Term);
+input(_, Term) -> Term.
+
+-spec output(coder(), term()) -> term().
+output(#{null := Null}, Answer) -> replace(Null, null, Answer);
+output(_, Answer) -> Answer.
+
+replace(Old, New, Old) -> New;
+replace(Old, New, Map) when is_map(Map) -> maps:map(fun(_, Value) -> replace(Old, New, Value) end, Map);
+replace(Old, New, List) when is_list(List) -> [replace(Old, New, Item) || Item <- List];
+replace(Old, New, Tuple) when is_tuple(Tuple) -> list_to_tuple(replace(Old, New, tuple_to_list(Tuple)));
+replace(_, _, Other) -> Other.
 
 ours() ->
     case erlmcp_bench_suite:present(erlmcp_native_json, []) of
@@ -118,7 +136,8 @@ peer(Name, Module, Functions, Coder) ->
 jiffy() ->
     peer(jiffy, jiffy, [{decode, 2}, {encode, 1}], #{
         decode => fun(Json) -> jiffy:decode(Json, [return_maps]) end,
-        encode => fun(Term) -> iolist_to_binary(jiffy:encode(Term)) end
+        encode => fun(Term) -> iolist_to_binary(jiffy:encode(Term)) end,
+        splice => fun jiffy:encode/1
     }).
 
 torque() ->

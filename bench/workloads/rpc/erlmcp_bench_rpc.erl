@@ -1,0 +1,113 @@
+%% JSON-RPC: from bytes to a classified message, with the parameters built and left raw, and the
+%% reply made of a result that is encoded already. The others decode everything and classify
+%% the map, as MCP libraries do today; they have no raw form.
+-module(erlmcp_bench_rpc).
+-behaviour(erlmcp_bench_suite).
+
+-export([cases/0, targets/0]).
+
+-define(IDS, [tools_call_174b, tools_call_2kb, progress_notification, initialize, batch_50]).
+
+-spec cases() -> [erlmcp_bench_measure:bench_case()].
+cases() ->
+    Workloads = [Workload || #{id := Id} = Workload <- erlmcp_bench_json_workloads:all(), lists:member(Id, ?IDS)],
+    [decode_case(rpc_decode_raw, #{params => raw}, Workload) || Workload <- Workloads] ++
+        [decode_case(rpc_decode_built, #{}, Workload) || Workload <- Workloads] ++
+        [reply_case(Workload) || Workload <- Workloads].
+
+%% Decoding.
+
+decode_case(Group, Options, #{json := Json, term := Term} = Workload) ->
+    Ours =
+        case erlmcp_bench_suite:present(erlmcp_native_rpc, [{decode, 2}]) of
+            true ->
+                [
+                    #{
+                        name => native,
+                        role => measured,
+                        call => fun() -> erlmcp_native_rpc:decode(Json, Options) end,
+                        normal => fun built/1
+                    }
+                ];
+            false ->
+                []
+        end,
+    Others = [
+        #{name => Name, role => Role, call => fun() -> classify(Decode(Json)) end, normal => normal(Coder)}
+     || #{name := Name, role := Role, decode := Decode} = Coder <- erlmcp_bench_json_coders:all(),
+        Role =/= measured
+    ],
+    bench_case(Group, Workload, byte_size(Json), classify(Term), Ours ++ Others, erlmcp_native_rpc).
+
+%% Raw parameters, as the reference decodes them.
+built({batch, Messages}) -> {batch, [built(Message) || Message <- Messages]};
+built({request, Id, Method, Raw}) when is_binary(Raw) -> {request, Id, Method, decoded(Raw)};
+built({notification, Method, Raw}) when is_binary(Raw) -> {notification, Method, decoded(Raw)};
+built(Message) -> Message.
+
+decoded(Raw) ->
+    {ok, Decode} = erlmcp_bench_json_coders:reference(),
+    Decode(Raw).
+
+classify(Batch) when is_list(Batch) ->
+    {batch, [classify(Message) || Message <- Batch]};
+classify(#{<<"jsonrpc">> := <<"2.0">>, <<"method">> := Method, <<"id">> := Id} = Message) when is_binary(Method) ->
+    {request, Id, Method, maps:get(<<"params">>, Message, undefined)};
+classify(#{<<"jsonrpc">> := <<"2.0">>, <<"method">> := Method} = Message) when is_binary(Method) ->
+    {notification, Method, maps:get(<<"params">>, Message, undefined)};
+classify(#{<<"jsonrpc">> := <<"2.0">>, <<"id">> := Id, <<"result">> := Result}) ->
+    {response, Id, Result}.
+
+normal(Coder) -> fun(Message) -> erlmcp_bench_json_coders:output(Coder, Message) end.
+
+%% Replies. The result is the workload; a coder that cannot splice encodes it each time.
+
+reply_case(#{json := Ready, term := Result} = Workload) ->
+    {ok, Read} = erlmcp_bench_json_coders:reference(),
+    Normal = fun(Reply) -> Read(iolist_to_binary(Reply)) end,
+    Reply = #{<<"jsonrpc">> => <<"2.0">>, <<"id">> => 7, <<"result">> => Result},
+    Subjects =
+        [
+            #{name => native, role => measured, call => fun() -> erlmcp_native_rpc:encode_response(7, {json, Ready}) end}
+         || erlmcp_bench_suite:present(erlmcp_native_rpc, [{encode_response, 2}])
+        ] ++
+            [
+                #{name => Name, role => Role, call => encoder(Coder, Reply, Ready)}
+             || #{name := Name, role := Role} = Coder <- erlmcp_bench_json_coders:all(),
+                Role =/= measured
+            ],
+    bench_case(rpc_reply, Workload, byte_size(Ready), Reply, [S#{normal => Normal} || S <- Subjects], erlmcp_native_rpc).
+
+encoder(#{splice := Splice}, Reply, Ready) ->
+    Spliced = Reply#{<<"result">> := {json, Ready}},
+    fun() -> Splice(Spliced) end;
+encoder(#{iodata := Encode}, Reply, _) ->
+    fun() -> Encode(Reply) end;
+encoder(#{encode := Encode} = Coder, Reply, _) ->
+    Input = erlmcp_bench_json_coders:input(Coder, Reply),
+    fun() -> Encode(Input) end.
+
+bench_case(Group, #{id := Id, set := Set}, Bytes, Expected, Subjects, Module) ->
+    #{
+        group => Group,
+        id => Id,
+        set => Set,
+        bytes => Bytes,
+        expected => {ok, Expected},
+        subjects => Subjects,
+        missing => [{native, <<(atom_to_binary(Module))/binary, " is not there">>} || not ours(Subjects)]
+    }.
+
+ours(Subjects) ->
+    lists:any(fun(#{role := Role}) -> Role =:= measured end, Subjects).
+
+-spec targets() -> [erlmcp_bench_suite:target()].
+targets() ->
+    AtMost = fun(Text, Group, Ns) ->
+        #{text => Text, group => Group, ids => [tools_call_174b], subject => native, figure => {at_most, Ns}}
+    end,
+    [
+        AtMost(<<"rpc:decode, 174 bytes, params raw">>, rpc_decode_raw, 300),
+        AtMost(<<"rpc:decode, 174 bytes, params built">>, rpc_decode_built, 650),
+        AtMost(<<"reply with a ready result">>, rpc_reply, 80)
+    ].
