@@ -19,7 +19,6 @@
 }.
 
 -define(SUITES, [erlmcp_bench_json, erlmcp_bench_rpc, erlmcp_bench_schema]).
--define(SCHEMA_VERSION, 1).
 
 %% For `erl -run erlmcp_bench main -extra Arguments`; ends the node. Status 1: a result of ours or
 %% of the baseline was wrong; 2: wrong arguments.
@@ -64,9 +63,11 @@ atoms(Text) ->
 %% written all the same.
 -spec run(options()) -> {ok | wrong, [erlmcp_bench_measure:result()]} | {error, no_case}.
 run(Options) ->
-    case chosen(Options) of
-        [] -> {error, no_case};
-        Cases -> run(Cases, Options)
+    Cases = chosen(Options),
+    Unknown = maps:get(only, Options, []) -- [Id || #{id := Id} <- Cases],
+    case Cases =:= [] orelse Unknown =/= [] of
+        true -> {error, no_case};
+        false -> run(Cases, Options)
     end.
 
 run(Cases, Options) ->
@@ -77,44 +78,49 @@ run(Cases, Options) ->
     Results = erlmcp_bench_measure:run(Cases, Settings, Progress),
     Load = erlmcp_bench_environment:load_since(Load0),
     Summary = erlmcp_bench_report:summary(Results),
-    Targets = erlmcp_bench_report:targets(lists:append([Suite:targets() || Suite <- suites()]), Results),
+    Targets = erlmcp_bench_report:targets(targets(Results, Options), Results),
     ok = erlmcp_bench_table:print(Results),
     ok = erlmcp_bench_table:summary(Summary),
     ok = erlmcp_bench_table:targets(Targets),
     ok = missing(Results),
     ok = busy(Load),
-    Document = erlmcp_bench_report:document(#{
-        schema_version => ?SCHEMA_VERSION,
+    Run = #{
         mode => Mode,
         settings => Settings,
         load => Load,
         results => Results,
         summary => Summary,
         targets => Targets
-    }),
-    ok = erlmcp_bench_report:write(Document, Options),
+    },
+    ok = erlmcp_bench_report:write(Run, Options),
     Own = [Name || #{wrong := Wrong} <- Results, {Name, Role, _} <- Wrong, Role =/= peer],
     case Own of
         [] -> {ok, Results};
         _ -> {wrong, Results}
     end.
 
-suites() ->
-    [Suite || Suite <- ?SUITES, erlmcp_bench_suite:present(Suite, [{cases, 0}])].
+%% Those of the groups that were measured; where only some cases were, those that name theirs.
+targets(Results, Options) ->
+    [
+        Target
+     || Suite <- ?SUITES,
+        #{group := Group} = Target <- Suite:targets(),
+        lists:any(fun(#{group := G}) -> G =:= Group end, Results),
+        not is_map_key(only, Options) orelse is_map_key(ids, Target)
+    ].
 
-%% All cases of the suites, the large ones made only once.
 chosen(Options) ->
     Only = maps:get(only, Options, all),
     Directions = maps:get(directions, Options, all),
     [
         Case
-     || Suite <- suites(),
+     || Suite <- ?SUITES,
         #{id := Id, group := Group} = Case <- Suite:cases(),
         Only =:= all orelse lists:member(Id, Only),
         Directions =:= all orelse lists:any(fun(Direction) -> of_direction(Group, Direction) end, Directions)
     ].
 
-%% `decode` chooses json_decode and rpc_decode_built, `json_decode` itself.
+%% `decode` chooses json_decode and rpc_decode_built, `rpc` all of its own, `json_decode` itself.
 of_direction(Group, Direction) ->
     Parts = string:lexemes(atom_to_list(Group), "_"),
     Group =:= Direction orelse lists:member(atom_to_list(Direction), Parts).

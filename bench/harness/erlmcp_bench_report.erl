@@ -2,7 +2,9 @@
 %% docs/performance.md, from which the page is made.
 -module(erlmcp_bench_report).
 
--export([summary/1, targets/2, document/1, write/2]).
+-export([summary/1, targets/2, write/2]).
+
+-define(SCHEMA_VERSION, 1).
 
 %% Geometric mean and least of the ratios, for each pair of subjects in each group: over all
 %% cases, and over each set where there are several.
@@ -101,10 +103,9 @@ outcome(Text, Wanted, Reached, Met) ->
 
 %% The document.
 
--spec document(map()) -> erlmcp_bench_writer:document().
-document(#{schema_version := Version, mode := Mode, settings := Settings, load := Load} = Run) ->
+document(#{mode := Mode, settings := Settings, load := Load} = Run, Detail) ->
     {[
-        {<<"schema_version">>, Version},
+        {<<"schema_version">>, ?SCHEMA_VERSION},
         {<<"mode">>, atom_to_binary(Mode)},
         {<<"environment">>, erlmcp_bench_environment:describe()},
         {<<"subjects">>, {[{atom_to_binary(Name), Text} || {Name, Text} <- subjects()]}},
@@ -141,7 +142,7 @@ document(#{schema_version := Version, mode := Mode, settings := Settings, load :
                 least_id := Id
             } <- maps:get(summary, Run)
         ]},
-        {<<"cases">>, [result(Result) || Result <- maps:get(results, Run)]}
+        {<<"cases">>, [result(Result, Detail) || Result <- maps:get(results, Run)]}
     ]}.
 
 subjects() ->
@@ -163,13 +164,13 @@ method(Settings) ->
         {<<"min_heap_words">>, element(2, erlang:system_info(min_heap_size))}
     ]}.
 
-result(#{group := Group, id := Id, set := Set, bytes := Bytes} = Result) ->
+result(#{group := Group, id := Id, set := Set, bytes := Bytes} = Result, Detail) ->
     {[
         {<<"group">>, atom_to_binary(Group)},
         {<<"id">>, atom_to_binary(Id)},
         {<<"set">>, atom_to_binary(Set)},
         {<<"bytes">>, Bytes},
-        {<<"measures">>, [measure(Measure) || Measure <- maps:get(measures, Result)]},
+        {<<"measures">>, [measure(Measure, Detail) || Measure <- maps:get(measures, Result)]},
         {<<"comparisons">>, [
             {[
                 {<<"subject">>, atom_to_binary(Subject)},
@@ -189,14 +190,20 @@ result(#{group := Group, id := Id, set := Set, bytes := Bytes} = Result) ->
             }}
     ]}.
 
-measure(#{name := Name, role := Role, median := Median, quantiles := Quantiles} = Measure) ->
+measure(#{name := Name, role := Role, median := Median, quantiles := Quantiles} = Measure, Detail) ->
+    Rounds = [rounded(Time) || Time <- maps:get(rounds, Measure)],
     {[
         {<<"subject">>, atom_to_binary(Name)},
         {<<"role">>, atom_to_binary(Role)},
         {<<"median_ns">>, rounded(Median)},
         {<<"calls_per_second">>, round(1.0e9 / Median)},
         {<<"calls_per_round">>, maps:get(calls_per_round, Measure)},
-        {<<"rounds_ns">>, [rounded(Time) || Time <- maps:get(rounds, Measure)]},
+        {<<"rounds">>, length(Rounds)},
+        {<<"rounds_ns">>,
+            case Detail of
+                rounds -> Rounds;
+                no_rounds -> null
+            end},
         {<<"samples">>, maps:get(samples, Measure)},
         {<<"quantiles_ns">>,
             {[
@@ -216,11 +223,11 @@ measure(#{name := Name, role := Role, median := Median, quantiles := Quantiles} 
 rounded(Value) when Value >= 1000 -> round(Value);
 rounded(Value) -> round(Value * 1000) / 1000.
 
-%% `performance.json` and the page in the output folder; the first also under its date and
-%% machine where asked.
--spec write(erlmcp_bench_writer:document(), map()) -> ok.
-write(Document, Options) ->
-    Text = erlmcp_bench_writer:pretty(Document),
+%% `performance.json` and the page in the output folder; the first, without the single rounds,
+%% also under its date and machine where asked.
+-spec write(map(), erlmcp_bench:options()) -> ok.
+write(Run, Options) ->
+    Text = erlmcp_bench_writer:pretty(document(Run, rounds)),
     Root = maps:get(root, Options, "."),
     Output = maps:get(output, Options, filename:join(Root, "bench/results")),
     File = filename:join(Output, "performance.json"),
@@ -234,7 +241,7 @@ write(Document, Options) ->
             Name = io_lib:format("~b-~2..0b-~2..0b-~ts.json", [Year, Month, Day, erlmcp_bench_environment:machine()]),
             Copy = filename:join(Dir, Name),
             ok = filelib:ensure_dir(Copy),
-            ok = file:write_file(Copy, Text),
+            ok = file:write_file(Copy, erlmcp_bench_writer:pretty(document(Run, no_rounds))),
             io:format("record:  ~ts~n", [Copy]);
         error ->
             ok

@@ -8,41 +8,26 @@
 cases() ->
     Coders = erlmcp_bench_json_coders:all(),
     Missing = erlmcp_bench_json_coders:missing(),
-    Reference = erlmcp_bench_json_coders:reference(),
-    Workloads = [with_term(Workload, Reference) || Workload <- erlmcp_bench_json_workloads:all()],
+    Workloads = erlmcp_bench_json_workloads:all(),
     [decode_case(Workload, Coders, Missing) || Workload <- Workloads] ++
-        [encode_case(Workload, Coders, Missing, Reference) || #{term := {ok, _}} = Workload <- Workloads].
+        [encode_case(Workload, Coders, Missing) || Workload <- Workloads].
 
-with_term(#{term := undefined, json := Json} = Workload, {ok, Decode}) ->
-    Workload#{term := {ok, Decode(Json)}};
-with_term(#{term := undefined} = Workload, none) ->
-    Workload#{term := unknown};
-with_term(#{term := Term} = Workload, _) ->
-    Workload#{term := {ok, Term}}.
-
-decode_case(#{json := Json, term := Expected} = Workload, Coders, Missing) ->
-    bench_case(json_decode, Workload, Missing, Expected, [
+decode_case(#{json := Json, term := Term} = Workload, Coders, Missing) ->
+    bench_case(json_decode, Workload, Missing, Term, [
         #{
             name => Name,
             role => Role,
             call => fun() -> Decode(Json) end,
-            normal => normal(Coder)
+            normal => fun(Answer) -> erlmcp_bench_json_coders:output(Coder, Answer) end
         }
      || #{name := Name, role := Role, decode := Decode} = Coder <- Coders
     ]).
 
 %% Members may come in any order and floats in any of their forms, so what was written is read
 %% again before it is compared.
-encode_case(#{term := {ok, Term}} = Workload, Coders, Missing, Reference) ->
-    Expected =
-        case Reference of
-            {ok, _} -> {ok, Term};
-            none -> unknown
-        end,
-    Read = fun(Output) ->
-        {ok, Decode} = Reference,
-        Decode(iolist_to_binary(Output))
-    end,
+encode_case(#{term := Term} = Workload, Coders, Missing) ->
+    Reference = erlmcp_bench_json_coders:reference(),
+    Read = fun(Output) -> Reference(iolist_to_binary(Output)) end,
     Binary = fun(Output) when is_binary(Output) -> Read(Output) end,
     Encoders = [
         encoder(Name, Role, Encode, erlmcp_bench_json_coders:input(Coder, Term), Binary)
@@ -52,7 +37,7 @@ encode_case(#{term := {ok, Term}} = Workload, Coders, Missing, Reference) ->
         encoder(variant(Name), variant, Encode, erlmcp_bench_json_coders:input(Coder, Term), Read)
      || #{name := Name, iodata := Encode} = Coder <- Coders
     ],
-    bench_case(json_encode, Workload, Missing, Expected, Encoders ++ Variants).
+    bench_case(json_encode, Workload, Missing, Term, Encoders ++ Variants).
 
 encoder(Name, Role, Encode, Input, Normal) ->
     #{name => Name, role => Role, call => fun() -> Encode(Input) end, normal => Normal}.
@@ -70,8 +55,6 @@ bench_case(Group, #{id := Id, set := Set, json := Json}, Missing, Expected, Subj
         subjects => Subjects,
         missing => Missing
     }.
-
-normal(Coder) -> fun(Answer) -> erlmcp_bench_json_coders:output(Coder, Answer) end.
 
 -spec targets() -> [erlmcp_bench_suite:target()].
 targets() ->

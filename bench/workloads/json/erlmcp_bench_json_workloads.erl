@@ -6,7 +6,8 @@
 -export([all/0, ids/0, shared_data/0]).
 -export_type([workload/0]).
 
-%% `term` is what a decoder must give for `json`; `undefined` where only a decoder can tell.
+%% `term` is what a decoder must give for `json`: of the generated ones what they were made from,
+%% of the files what the reference decoder reads.
 -type workload() :: #{
     id := atom(), set := mcp | files, json := binary(), term := term()
 }.
@@ -49,8 +50,11 @@ file(Id) ->
     case shared_data() of
         {ok, Dir} ->
             case file:read_file(filename:join([Dir, "json", atom_to_list(Id) ++ ".json"])) of
-                {ok, Json} -> [#{id => Id, set => files, json => Json, term => undefined}];
-                {error, _} -> []
+                {ok, Json} ->
+                    Decode = erlmcp_bench_json_coders:reference(),
+                    [#{id => Id, set => files, json => Json, term => Decode(Json)}];
+                {error, _} ->
+                    []
             end;
         none ->
             []

@@ -33,11 +33,11 @@ decode_case(Group, Options, #{json := Json, term := Term} = Workload) ->
                 []
         end,
     Others = [
-        #{name => Name, role => Role, call => fun() -> classify(Decode(Json)) end, normal => normal(Coder)}
+        #{name => Name, role => Role, call => fun() -> classify(Decode(Json)) end, normal => fun(Message) -> erlmcp_bench_json_coders:output(Coder, Message) end}
      || #{name := Name, role := Role, decode := Decode} = Coder <- erlmcp_bench_json_coders:all(),
         Role =/= measured
     ],
-    bench_case(Group, Workload, byte_size(Json), classify(Term), Ours ++ Others, erlmcp_native_rpc).
+    bench_case(Group, Workload, byte_size(Json), classify(Term), Ours ++ Others, <<"erlmcp_native_rpc:decode/2 is not there">>).
 
 %% Raw parameters, as the reference decodes them.
 built({batch, Messages}) -> {batch, [built(Message) || Message <- Messages]};
@@ -46,7 +46,7 @@ built({notification, Method, Raw}) when is_binary(Raw) -> {notification, Method,
 built(Message) -> Message.
 
 decoded(Raw) ->
-    {ok, Decode} = erlmcp_bench_json_coders:reference(),
+    Decode = erlmcp_bench_json_coders:reference(),
     Decode(Raw).
 
 classify(Batch) when is_list(Batch) ->
@@ -58,12 +58,10 @@ classify(#{<<"jsonrpc">> := <<"2.0">>, <<"method">> := Method} = Message) when i
 classify(#{<<"jsonrpc">> := <<"2.0">>, <<"id">> := Id, <<"result">> := Result}) ->
     {response, Id, Result}.
 
-normal(Coder) -> fun(Message) -> erlmcp_bench_json_coders:output(Coder, Message) end.
-
 %% Replies. The result is the workload; a coder that cannot splice encodes it each time.
 
 reply_case(#{json := Ready, term := Result} = Workload) ->
-    {ok, Read} = erlmcp_bench_json_coders:reference(),
+    Read = erlmcp_bench_json_coders:reference(),
     Normal = fun(Reply) -> Read(iolist_to_binary(Reply)) end,
     Reply = #{<<"jsonrpc">> => <<"2.0">>, <<"id">> => 7, <<"result">> => Result},
     Subjects =
@@ -76,7 +74,7 @@ reply_case(#{json := Ready, term := Result} = Workload) ->
              || #{name := Name, role := Role} = Coder <- erlmcp_bench_json_coders:all(),
                 Role =/= measured
             ],
-    bench_case(rpc_reply, Workload, byte_size(Ready), Reply, [S#{normal => Normal} || S <- Subjects], erlmcp_native_rpc).
+    bench_case(rpc_reply, Workload, byte_size(Ready), Reply, [S#{normal => Normal} || S <- Subjects], <<"erlmcp_native_rpc:encode_response/2 is not there">>).
 
 encoder(#{splice := Splice}, Reply, Ready) ->
     Spliced = Reply#{<<"result">> := {json, Ready}},
@@ -87,15 +85,15 @@ encoder(#{encode := Encode} = Coder, Reply, _) ->
     Input = erlmcp_bench_json_coders:input(Coder, Reply),
     fun() -> Encode(Input) end.
 
-bench_case(Group, #{id := Id, set := Set}, Bytes, Expected, Subjects, Module) ->
+bench_case(Group, #{id := Id, set := Set}, Bytes, Expected, Subjects, Missing) ->
     #{
         group => Group,
         id => Id,
         set => Set,
         bytes => Bytes,
-        expected => {ok, Expected},
+        expected => Expected,
         subjects => Subjects,
-        missing => [{native, <<(atom_to_binary(Module))/binary, " is not there">>} || not ours(Subjects)]
+        missing => [{native, Missing} || not ours(Subjects)]
     }.
 
 ours(Subjects) ->

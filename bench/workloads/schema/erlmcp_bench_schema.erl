@@ -22,7 +22,7 @@ validate_case(Id, Instance, Expected) ->
         id => Id,
         set => mcp,
         bytes => byte_size(erlmcp_bench_writer:compact(document(arguments()))),
-        expected => {ok, Expected},
+        expected => Expected,
         subjects => [Subject#{normal => fun verdict/1} || Subject <- Subjects],
         missing =>
             [{native, <<"erlmcp_native_schema is not there">>} || ours(Instance) =:= []] ++
@@ -48,7 +48,7 @@ baseline(Instance) ->
             Call =
                 case Instance of
                     Text when is_binary(Text) ->
-                        {ok, Decode} = erlmcp_bench_json_coders:reference(),
+                        Decode = erlmcp_bench_json_coders:reference(),
                         fun() -> erlmcp_schema_baseline:validate(Schema, Decode(Text)) end;
                     Term ->
                         fun() -> erlmcp_schema_baseline:validate(Schema, Term) end
