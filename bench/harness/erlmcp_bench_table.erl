@@ -96,7 +96,7 @@ targets(Targets) ->
             io:format("  ~ts~ts~ts~ts~n", [
                 string:pad(Text, 48),
                 string:pad(Wanted, 16),
-                string:pad(Reached, 20),
+                string:pad(Reached, 28),
                 case Met of
                     true -> "met";
                     false -> "NOT MET";
