@@ -238,7 +238,7 @@ survives(Nif, Arguments) ->
     case call(Nif, Arguments) of
         {returned, _} = Returned -> Returned;
         {error, Reason} = Error ->
-            case is_documented(Reason) of
+            case erlmcp_native_wrong_terms:is_documented(Reason) of
                 true -> Error;
                 false -> ct:fail("~p answers ~P to ~P", [Nif, Reason, 20, Arguments, 40])
             end;
@@ -254,13 +254,6 @@ call({Name, _}, Arguments) ->
         error:Reason -> {error, Reason};
         Class:Reason -> {Class, Reason}
     end.
-
-is_documented(badarg) -> true;
-is_documented(unexpected_end) -> true;
-is_documented({invalid_byte, Byte}) -> is_integer(Byte);
-is_documented({unexpected_sequence, Bytes}) -> is_binary(Bytes);
-is_documented({unsupported_type, _}) -> true;
-is_documented(_) -> false.
 
 root() ->
     filename:dirname(filename:dirname(proplists:get_value(source, ?MODULE:module_info(compile)))).

@@ -1,7 +1,7 @@
 %% Terms that a NIF may be handed by mistake or on purpose.
 -module(erlmcp_native_wrong_terms).
 
--export([small/0, large/0]).
+-export([small/0, large/0, is_documented/1]).
 
 %% A few of every type, and the edges of the integers and binaries.
 small() ->
@@ -73,3 +73,11 @@ large() ->
 nested(Wrap, Depth) -> nested(Wrap, Depth, []).
 nested(_, 0, Term) -> Term;
 nested(Wrap, Depth, Term) -> nested(Wrap, Depth - 1, Wrap(Term)).
+
+%% The reasons with which a call may refuse its arguments.
+is_documented(badarg) -> true;
+is_documented(unexpected_end) -> true;
+is_documented({invalid_byte, Byte}) -> is_integer(Byte);
+is_documented({unexpected_sequence, Bytes}) -> is_binary(Bytes);
+is_documented({unsupported_type, _}) -> true;
+is_documented(_) -> false.

@@ -1,0 +1,247 @@
+%% Inputs up to 64 MB, and such as are deep or in a million pieces, through every door: no call
+%% keeps a normal scheduler for more than a millisecond, and what it does is charged.
+-module(erlmcp_native_large_SUITE).
+-include_lib("stdlib/include/assert.hrl").
+
+-export([all/0, suite/0]).
+-export([
+    json_decode/1,
+    json_encode/1,
+    json_get/1,
+    json_stream/1,
+    rpc_decode/1,
+    rpc_peek/1,
+    rpc_encode/1,
+    schema_compile/1,
+    schema_validate/1,
+    work_is_charged/1
+]).
+
+-define(MB, 1_048_576).
+-define(JSON, erlmcp_native_json).
+-define(RPC, erlmcp_native_rpc).
+-define(SCHEMA, erlmcp_native_schema).
+
+all() ->
+    [
+        json_decode,
+        json_encode,
+        json_get,
+        json_stream,
+        rpc_decode,
+        rpc_peek,
+        rpc_encode,
+        schema_compile,
+        schema_validate,
+        work_is_charged
+    ].
+
+suite() -> [{timetrap, {minutes, 15}}].
+
+json_decode(_) ->
+    each({?JSON, decode, 1}, [{Name, fun() -> [Make()] end} || {Name, Make} <- documents()]).
+
+json_encode(_) ->
+    each({?JSON, encode, 1}, [{Name, fun() -> [Make()] end} || {Name, Make} <- terms()]).
+
+json_get(_) ->
+    each({?JSON, get, 2}, [
+        {Name, fun() -> [Make(), Path] end}
+     || {Name, Make} <- documents(),
+        Path <- [[1_000_000], [<<"k999999">>], [0, <<"tags">>]]
+    ]).
+
+json_stream(_) ->
+    Streams = [
+        {small_documents, fun() -> [binary:copy(<<"{\"id\":1,\"a\":[true]}\n">>, 1_000_000)] end},
+        {one_document_in_pieces, fun() ->
+            Piece = binary:copy(<<"{\"id\":1,\"a\":[true]},">>, 50),
+            [<<"[">> | lists:duplicate(20_000, Piece)]
+        end},
+        {string_in_pieces, fun() ->
+            [$" | lists:duplicate(16_000, binary:copy(<<"a\\n">>, 1000))]
+        end},
+        {unclosed, fun() -> lists:duplicate(1000, binary:copy(<<"[">>, 1000)) end}
+    ],
+    each({?JSON, stream_feed, 2}, fun feed/1, Streams).
+
+feed(Chunks) ->
+    lists:foldl(
+        fun(Chunk, Stream) ->
+            case ?JSON:stream_feed(Stream, Chunk) of
+                {ok, _, Next} -> Next;
+                {error, _, _, Next} -> Next
+            end
+        end,
+        ?JSON:stream_new(#{}),
+        Chunks
+    ).
+
+rpc_decode(_) ->
+    each({?RPC, decode, 2}, [{Name, fun() -> [Make(), #{}] end} || {Name, Make} <- messages()]).
+
+rpc_peek(_) ->
+    each({?RPC, peek, 1}, [{Name, fun() -> [Make()] end} || {Name, Make} <- messages()]).
+
+rpc_encode(_) ->
+    each({?RPC, encode_response, 2}, [{Name, fun() -> [1, Make()] end} || {Name, Make} <- terms()]).
+
+schema_compile(_) ->
+    each({?SCHEMA, compile, 2}, [
+        {many_properties, fun() ->
+            Properties = [{integer_to_binary(I), #{<<"type">> => <<"string">>}} || I <- lists:seq(1, 50_000)],
+            [#{<<"properties">> => maps:from_list(Properties)}, #{}]
+        end},
+        {deep, fun() -> [nested(fun(S) -> #{<<"items">> => S} end, #{}, 100_000), #{}] end},
+        {bytes, fun() -> [document(<<"{\"enum\":[">>, <<"123456789,">>, <<"0]}">>, 16), #{}] end},
+        {pattern, fun() -> [#{<<"pattern">> => binary:copy(<<"(a|b)*">>, 100_000)}, #{}] end}
+    ]).
+
+schema_validate(_) ->
+    Integers = #{<<"items">> => #{<<"type">> => <<"integer">>}},
+    Pattern = #{<<"pattern">> => <<"^(a|b)*c$">>},
+    Unique = #{<<"uniqueItems">> => true},
+    Validate = fun([Schema, Instance]) ->
+        {ok, Compiled} = ?SCHEMA:compile(Schema, #{}),
+        ?SCHEMA:validate(Compiled, Instance)
+    end,
+    each({?SCHEMA, validate, 2}, Validate, [
+        {Name, fun() -> [Schema, Instance()] end}
+     || {Name, Schema, Instance} <- [
+            {integers, Integers, fun() -> lists:seq(1, 1_000_000) end},
+            {wrong_integers, Integers, fun() -> lists:duplicate(100_000, <<"a">>) end},
+            {bytes, Integers, fun() -> document(<<"[">>, <<"123456789,">>, <<"0]">>, 64) end},
+            {string, Pattern, fun() -> binary:copy(<<"a">>, 16 * ?MB) end},
+            {unique, Unique, fun() -> lists:seq(1, 100_000) end},
+            {deep, #{}, fun() -> nested(fun(T) -> [T] end, [], 1_000_000) end}
+        ]
+    ]).
+
+%% A millisecond is about 4,000 reductions; these inputs take some hundred microseconds. Without a
+%% charge a loop over them would keep its scheduler for seconds.
+work_is_charged(_) ->
+    Document = document(<<"[">>, <<"{\"id\":1,\"tags\":[\"a\",\"b\"]},">>, <<"0]">>, 0.25),
+    Calls = [
+        {{?JSON, decode, 1}, [Document]},
+        {{?JSON, encode, 1}, [lists:duplicate(20_000, #{<<"id">> => 1})]},
+        {{?JSON, get, 2}, [Document, [1_000_000]]},
+        {{?RPC, decode, 2}, [[<<"{\"jsonrpc\":\"2.0\",\"method\":\"m\",\"params\":">>, Document, $}], #{}]}
+    ],
+    case [Call || {Door, _} = Call <- Calls, is_there(Door)] of
+        [] -> {skip, "no door that works through large input yet"};
+        There -> lists:foreach(fun charged/1, There)
+    end.
+
+charged({{Module, Function, _} = Door, Arguments}) ->
+    {reductions, Before} = process_info(self(), reductions),
+    [_ = apply(Module, Function, Arguments) || _ <- lists:seq(1, 10)],
+    {reductions, After} = process_info(self(), reductions),
+    ct:log("~p: ~p reductions a call", [Door, (After - Before) div 10]),
+    ?assert((After - Before) div 10 > 400, Door).
+
+each({Module, Function, _} = Door, Inputs) ->
+    each(Door, fun(Arguments) -> apply(Module, Function, Arguments) end, Inputs).
+
+each(Door, Call, Inputs) ->
+    case is_there(Door) of
+        false -> {skip, lists:flatten(io_lib:format("no ~p yet", [Door]))};
+        true -> [short(Name, Call, Make) || {Name, Make} <- Inputs]
+    end.
+
+is_there({Module, Function, Arity}) ->
+    _ = code:ensure_loaded(Module),
+    erlang:function_exported(Module, Function, Arity).
+
+short(Name, Call, Make) ->
+    ct:log("~p", [Name]),
+    Checked = erlmcp_native_call_time:assert_short(fun() ->
+        Arguments = Make(),
+        try
+            _ = Call(Arguments),
+            ok
+        catch
+            error:Reason ->
+                true = erlmcp_native_wrong_terms:is_documented(Reason) orelse exit({Name, Reason})
+        end
+    end),
+    ct:log("~p: ~p", [Name, Checked]).
+
+documents() ->
+    [
+        {string, fun() -> document(<<"\"">>, <<"a">>, <<"\"">>, 64) end},
+        {escaped_string, fun() -> document(<<"\"">>, <<"\\u00e9\\n">>, <<"\"">>, 64) end},
+        {text, fun() -> document(<<"\"">>, <<"é€😀"/utf8>>, <<"\"">>, 64) end},
+        {integers, fun() -> document(<<"[">>, <<"123456789,">>, <<"0]">>, 64) end},
+        {floats, fun() -> document(<<"[">>, <<"-1.2345678901e-7,">>, <<"0]">>, 64) end},
+        {objects, fun() ->
+            document(<<"[">>, <<"{\"id\":1,\"name\":\"abcdef\",\"tags\":[\"a\",\"b\"]},">>, <<"0]">>, 64)
+        end},
+        {one_object, fun() ->
+            Pairs = [[$", $k, integer_to_binary(I), "\":1,"] || I <- lists:seq(1, 1_000_000)],
+            iolist_to_binary([${, Pairs, "\"k\":1}"])
+        end},
+        {one_key, fun() -> document(<<"{\"">>, <<"k">>, <<"\":1}">>, 64) end},
+        {closed_levels, fun() ->
+            [binary:copy(<<"[">>, 1_000_000), binary:copy(<<"]">>, 1_000_000)]
+        end},
+        {unclosed_levels, fun() -> binary:copy(<<"[">>, 4_000_000) end},
+        {unclosed_objects, fun() -> binary:copy(<<"{\"a\":">>, 1_000_000) end},
+        {blanks, fun() -> document(<<>>, <<" \n">>, <<"1">>, 64) end},
+        {digits, fun() -> document(<<"1">>, <<"1">>, <<"1">>, 1) end},
+        {fraction, fun() -> document(<<"0.1">>, <<"1">>, <<"1">>, 64) end},
+        {small_pieces, fun() ->
+            [$[, lists:duplicate(1_000_000, [<<"12345678">>, $,]), <<"0]">>]
+        end},
+        {bytes, fun() -> binary_to_list(document(<<"[">>, <<"12345678,">>, <<"0]">>, 4)) end},
+        {deep_pieces, fun() -> [$[, nested(fun(T) -> [<<"1,">> | T] end, [<<"1]">>], 1_000_000)] end},
+        {deep_lists, fun() -> nested(fun(T) -> [T] end, <<"1">>, 1_000_000) end},
+        {late_error, fun() -> document(<<"[">>, <<"123456789,">>, <<"x">>, 64) end},
+        {late_bad_text, fun() -> document(<<"\"">>, <<"a">>, <<255, $">>, 64) end}
+    ].
+
+terms() ->
+    [
+        {string, fun() -> binary:copy(<<"a">>, 64 * ?MB) end},
+        {quotes, fun() -> binary:copy(<<"\"">>, 64 * ?MB) end},
+        {controls, fun() -> binary:copy(<<1>>, 16 * ?MB) end},
+        {text, fun() -> binary:copy(<<"é€😀"/utf8>>, 7 * ?MB) end},
+        {late_bad_text, fun() -> document(<<>>, <<"a">>, <<255>>, 64) end},
+        {integers, fun() -> lists:seq(1, 4_000_000) end},
+        {floats, fun() -> [I / 7 || I <- lists:seq(1, 1_000_000)] end},
+        {atoms, fun() -> lists:duplicate(1_000_000, true) end},
+        {strings, fun() -> lists:duplicate(1_000_000, <<"some text">>) end},
+        {small_maps, fun() -> lists:duplicate(500_000, #{<<"id">> => 1, <<"name">> => <<"a">>}) end},
+        {large_map, fun() -> maps:from_list([{integer_to_binary(I), I} || I <- lists:seq(1, 1_000_000)]) end},
+        {deep_lists, fun() -> nested(fun(T) -> [T] end, [], 1_000_000) end},
+        {deep_maps, fun() -> nested(fun(T) -> #{<<"a">> => T} end, 1, 1_000_000) end},
+        {big_integer, fun() -> 1 bsl 200_000 end},
+        {ready, fun() -> {json, binary:copy(<<"1">>, 64 * ?MB)} end},
+        {ready_pieces, fun() -> {json, lists:duplicate(1_000_000, <<"1">>)} end},
+        {late_error, fun() -> lists:seq(1, 1_000_000) ++ [{a}] end},
+        {improper, fun() -> lists:seq(1, 1_000_000) ++ b end}
+    ].
+
+messages() ->
+    Call = <<"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"a\",\"arguments\":">>,
+    [
+        {string, fun() -> [Call, document(<<"\"">>, <<"a">>, <<"\"">>, 15), <<"}}">>] end},
+        {integers, fun() -> [Call, document(<<"[">>, <<"123456789,">>, <<"0]">>, 15), <<"}}">>] end},
+        {too_large, fun() -> [Call, document(<<"[">>, <<"123456789,">>, <<"0]">>, 64), <<"}}">>] end},
+        {unclosed, fun() -> [Call, binary:copy(<<"[">>, 1_000_000)] end},
+        {many_members, fun() ->
+            [${, [[$", integer_to_binary(I), "\":1,"] || I <- lists:seq(1, 500_000)], "\"id\":1}"]
+        end},
+        {batch, fun() ->
+            [$[, lists:duplicate(200_000, <<"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"},">>), <<"1]">>]
+        end},
+        {bad_batch, fun() -> document(<<"[">>, <<"1,">>, <<"1]">>, 8) end},
+        {method, fun() -> document(<<"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"">>, <<"m">>, <<"\"}">>, 15) end}
+    ].
+
+%% Middle repeated until the whole has so many megabytes.
+document(First, Middle, Last, Megabytes) ->
+    Times = trunc(Megabytes * ?MB) div byte_size(Middle),
+    <<First/binary, (binary:copy(Middle, Times))/binary, Last/binary>>.
+
+nested(_, Term, 0) -> Term;
+nested(Wrap, Term, Depth) -> nested(Wrap, Wrap(Term), Depth - 1).
