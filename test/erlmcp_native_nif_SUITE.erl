@@ -43,27 +43,46 @@ end_per_testcase(_, _) -> ok.
 
 declared_is_implemented(_) ->
     Declared = declared(),
-    Exported = ?NIF:module_info(exports) -- [{module_info, 0}, {module_info, 1}],
     ?assertNotEqual([], Declared),
-    ?assertEqual(lists:sort(Declared), lists:sort(Exported)),
+    ?assertEqual([], Declared -- ?NIF:module_info(exports)),
+    ?assertEqual(lists:sort(Declared), lists:sort(stubs())),
     ?assertEqual([], [Nif || Nif <- Declared, call(Nif, usual_arguments(Nif)) =:= not_loaded]).
 
+stubs() ->
+    [
+        {Name, Arity}
+     || {function, _, Name, Arity, _} = Form <- forms(),
+        erl_syntax_lib:fold(fun calls_nif_error/2, false, Form)
+    ].
+
+calls_nif_error(Node, Found) ->
+    Found orelse (erl_syntax:type(Node) =:= atom andalso erl_syntax:atom_value(Node) =:= nif_error).
+
 every_position_survives_every_term(_) ->
+    Small = erlmcp_native_wrong_terms:small(),
+    Large = erlmcp_native_wrong_terms:large(),
     erlmcp_native_call_time:assert_short(fun() ->
-        [
-            survives(Nif, replace(Position, Term, Fillers))
-         || {_, Arity} = Nif <- declared(),
-            Position <- lists:seq(1, Arity),
-            Fillers <- fillers(Arity),
-            Term <- erlmcp_native_wrong_terms:small() ++ erlmcp_native_wrong_terms:large()
-        ]
+        lists:foreach(
+            fun({Terms, Rows}) ->
+                [
+                    survive(Nif, [replace(Position, Term, Row) || Row <- Rows(Arity)])
+                 || {_, Arity} = Nif <- declared(),
+                    Position <- lists:seq(1, Arity),
+                    Term <- Terms
+                ]
+            end,
+            [{Small, fun fillers/1}, {Large, fun(Arity) -> sample(6, Arity) end}]
+        )
     end).
+
+survive(Nif, Calls) ->
+    lists:foreach(fun(Arguments) -> survives(Nif, Arguments) end, Calls).
 
 %% Handles that calls return join the terms, so that NIFs meet their own and one another's.
 combinations_survive(_) ->
     erlmcp_native_call_time:assert_short(fun() ->
         rand:seed(exsss, {1, 2, 3}),
-        Terms = erlmcp_native_wrong_terms:small(),
+        Terms = usual() ++ erlmcp_native_wrong_terms:small(),
         %% Not the one that would forget what this run has counted.
         Nifs = declared() -- [{call_time_reset, 0}],
         lists:foldl(fun combine/2, Terms, Nifs ++ Nifs)
@@ -226,9 +245,31 @@ forms() ->
 
 usual_arguments({_, Arity}) -> lists:duplicate(Arity, []).
 
-%% What stands beside the term under test: nothing usable, and the types that NIFs mostly take.
-fillers(Arity) ->
-    [lists:duplicate(Arity, Filler) || Filler <- [[], <<"[1]">>, #{}, 1]].
+%% What stands beside the term under test: all rows of what NIFs mostly take, or some of them.
+fillers(Arity) when Arity =< 3 -> rows(Arity);
+fillers(Arity) -> sample(200, Arity).
+
+sample(Rows, Arity) ->
+    Usual = list_to_tuple(usual()),
+    {Sample, _} = lists:mapfoldl(
+        fun(_, Seed) -> row(Arity, Usual, Seed) end, rand:seed_s(exsss, Arity), lists:seq(1, Rows)
+    ),
+    Sample.
+
+rows(0) -> [[]];
+rows(Arity) -> [[Term | Row] || Term <- usual(), Row <- rows(Arity - 1)].
+
+row(Arity, Usual, Seed) ->
+    lists:mapfoldl(
+        fun(_, Before) ->
+            {Nth, After} = rand:uniform_s(tuple_size(Usual), Before),
+            {element(Nth, Usual), After}
+        end,
+        Seed,
+        lists:seq(1, Arity)
+    ).
+
+usual() -> [[], <<"[1]">>, #{}, 1, default, ?NIF:vocabulary()].
 
 replace(Position, Term, Terms) ->
     {Before, [_ | After]} = lists:split(Position - 1, Terms),
