@@ -1,7 +1,7 @@
 %% Whether calls keep a normal scheduler for more than a millisecond of thread CPU time.
 -module(erlmcp_native_call_time).
 
--export([is_counted/0, assert_short/1]).
+-export([is_counted/0, assert_short/1, assert_short/2]).
 
 -define(LIMIT, 1_000_000).
 %% A virtual machine's thread clock jumps by milliseconds when the host takes the processor away,
@@ -11,13 +11,15 @@
 is_counted() -> is_list(erlmcp_native_nif:call_time_read()).
 
 %% Runs Work, again while some call was long; fails for a NIF that was in every run.
-assert_short(Work) ->
+assert_short(Work) -> assert_short(calls, Work).
+
+assert_short(Name, Work) ->
     Counted = is_counted(),
     Long = runs(Work, ?RUNS, all),
     case Long of
         [] when Counted -> ok;
         [] -> {comment, "call time not checked: built without the feature call_time"};
-        _ -> ct:fail("more than 1 ms in each of ~p runs: ~p", [?RUNS, Long])
+        _ -> ct:fail("~p: more than 1 ms in each of ~p runs: ~p", [Name, ?RUNS, Long])
     end.
 
 runs(_, 0, Long) -> Long;

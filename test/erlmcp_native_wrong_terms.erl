@@ -80,6 +80,9 @@ is_documented(unexpected_end) -> true;
 is_documented({invalid_byte, Byte}) -> is_integer(Byte);
 is_documented({unexpected_sequence, Bytes}) -> is_binary(Bytes);
 is_documented({unsupported_type, _}) -> true;
+is_documented({improper_list, _}) -> true;
+is_documented({Limit, Value}) when Limit =:= max_digits; Limit =:= max_depth; Limit =:= max_size ->
+    is_integer(Value);
 is_documented({json_error, Reason, Offset, Line, Column}) ->
     %% What doors turn into the reason alone or into a map.
     lists:all(fun is_integer/1, [Offset, Line, Column]) andalso is_documented(Reason);
