@@ -9,7 +9,7 @@
 -export([document/0, object/0, wide_object/0, chars/0, key/0, integer/0, float/0]).
 -export([encodable/0, broken_text/0, mutations/0, chunk_sizes/0]).
 -export([text/2, mutate/2, chunks/2, term/1, term/2, pairs_of/1, has_duplicates/1]).
--export([exact/1, outcome/1]).
+-export([exact/1, outcome/1, reason/1, refused/1]).
 -export_type([document/0]).
 
 -type document() :: null | boolean() | number() | binary()
@@ -351,3 +351,21 @@ position([{_, _, _, Info} | _]) ->
     end;
 position([]) ->
     none.
+
+%% The same without the position.
+reason(Call) ->
+    case outcome(Call) of
+        {error, Reason, _} -> {error, Reason};
+        Ok -> Ok
+    end.
+
+%% The call raises badarg and says more in error_info.
+refused(Call) ->
+    try Call() of
+        Value -> error({not_refused, Call, Value})
+    catch
+        error:badarg:Stack ->
+            [{_, _, _, Info} | _] = Stack,
+            {error_info, #{}} = lists:keyfind(error_info, 1, Info),
+            ok
+    end.
