@@ -40,7 +40,7 @@ deep_unclosed(_) ->
             Text = binary:copy(Open, ?million),
             ?assertError(unexpected_end, ?json:decode(Text)),
             ?assertMatch(
-                {error, #{reason := {limit, max_depth}}},
+                {error, #{reason := {max_depth, _}}},
                 ?json:try_decode(Text, #{max_depth => 512})
             ),
             ?assertMatch({error, #{reason := unexpected_end}}, ?json:get(Text, [])),
@@ -56,7 +56,7 @@ deep_closed(_) ->
     ?assertEqual(?million, depth(?json:decode(Text), 0)),
     ?assertEqual(?million, depth(?json:decode(Text, #{max_depth => ?million}), 0)),
     ?assertMatch(
-        {error, #{reason := {limit, max_depth}}},
+        {error, #{reason := {max_depth, _}}},
         ?json:try_decode(Text, #{max_depth => ?million - 1})
     ),
     {ok, [Term], _} = ?json:stream_feed(?json:stream_new(#{}), Text),
