@@ -40,7 +40,7 @@ deep_unclosed(_) ->
             Text = binary:copy(Open, ?million),
             ?assertError(unexpected_end, ?json:decode(Text)),
             ?assertMatch(
-                {error, #{reason := {max_depth, _}}},
+                {error, #{reason := {max_depth, 512}}},
                 ?json:try_decode(Text, #{max_depth => 512})
             ),
             ?assertMatch({error, #{reason := unexpected_end}}, ?json:get(Text, [])),
@@ -53,15 +53,21 @@ deep_unclosed(_) ->
 
 deep_closed(_) ->
     Text = deep_text(?million),
-    ?assertEqual(?million, depth(?json:decode(Text), 0)),
-    ?assertEqual(?million, depth(?json:decode(Text, #{max_depth => ?million}), 0)),
-    ?assertMatch(
-        {error, #{reason := {max_depth, _}}},
-        ?json:try_decode(Text, #{max_depth => ?million - 1})
-    ),
-    {ok, [Term], _} = ?json:stream_feed(?json:stream_new(#{}), Text),
-    ?assertEqual(?million, depth(Term, 0)),
-    ?assertEqual({ok, 1}, ?json:get(<<"{\"skipped\":", Text/binary, ",\"a\":1}">>, [<<"a">>])).
+    true = brief(fun() -> ?million =:= depth(?json:decode(Text), 0) end),
+    true = brief(fun() ->
+        ?million =:= depth(?json:decode(Text, #{max_depth => ?million}), 0)
+    end),
+    max_depth = brief(fun() ->
+        {error, #{reason := {Limit, _}}} = ?json:try_decode(Text, #{max_depth => ?million - 1}),
+        Limit
+    end),
+    true = brief(fun() ->
+        {ok, [Term], _} = ?json:stream_feed(?json:stream_new(#{}), Text),
+        ?million =:= depth(Term, 0)
+    end),
+    {ok, 1} = brief(fun() ->
+        ?json:get(<<"{\"skipped\":", Text/binary, ",\"a\":1}">>, [<<"a">>])
+    end).
 
 %% Arrays and objects by turns.
 deep_text(Depth) ->
@@ -77,9 +83,27 @@ deep_encode(_) ->
         fun(_, Inner) -> [#{<<"a">> => Inner}] end, 1, lists:seq(1, ?million div 2)
     ),
     Expected = deep_text(?million),
-    ?assert(Expected =:= ?json:encode(Term)),
-    ?assert(Expected =:= iolist_to_binary(?json:encode_to_iodata(Term))),
-    ?assertEqual(Term, ?json:decode(?json:encode(Term, #{sort_keys => true}))).
+    [
+        true = brief(fun() -> Expected =:= iolist_to_binary(Encode(Term)) end)
+     || Encode <- [
+            fun ?json:encode/1,
+            fun ?json:encode_to_iodata/1,
+            fun(Deep) -> ?json:encode(Deep, #{sort_keys => true}) end
+        ]
+    ],
+    %% Indented, it would be of a size that grows with the square of the depth.
+    Half = lists:foldl(fun(_, Inner) -> [Inner] end, 1, lists:seq(1, 2000)),
+    Half = ?json:decode(?json:encode(Half, #{pretty => true})).
+
+%% Common Test prints what an error carries, which for a deep term takes for ever.
+brief(Call) ->
+    try
+        Call()
+    catch
+        Class:Reason:Stack ->
+            Places = [{Module, Function} || {Module, Function, _, _} <- Stack],
+            ct:fail("~P", [{Class, Reason, Places}, 20])
+    end.
 
 long_digits(_) ->
     Digits = binary:copy(<<"1234567890">>, 2000),
