@@ -200,8 +200,14 @@ floats(_) ->
      || {Text, Float} <- [
             {<<"-0.0">>, -0.0}, {<<"0.1">>, 0.1}, {<<"1.0e22">>, 1.0e22}, {<<"5.0e-324">>, 5.0e-324},
             {<<"0.001">>, 0.001}, {<<"1.7976931348623157e308">>, 1.7976931348623157e308},
-            {<<"9007199254740992.0">>, 9007199254740992.0}, {<<"100.0">>, 100.0}
+            {<<"9007199254740991.0">>, 9007199254740991.0}, {<<"100.0">>, 100.0}
         ]
+    ],
+    %% As OTP writes it, each release in its own way.
+    [
+        ?assertEqual(float_to_binary(Float, [short]), ?json:encode(Float))
+     || Power <- lists:seq(-30, 30),
+        Float <- [math:pow(10, Power), 1.25 * math:pow(10, Power), math:pow(2, Power * 2)]
     ].
 
 text(_) ->
@@ -469,20 +475,26 @@ get(_) ->
         ?assertEqual({Path, {error, not_found}}, {Path, ?json:get(Text, Path)})
      || Path <- [
             [<<"a">>], [0], [<<"ab">>, <<"x">>, 3], [<<"ab">>, <<"x">>, <<"0">>], [<<"n">>, 0],
-            [<<"ab">>, <<"x">>, 0, <<"y">>], [<<"e">>, <<"x">>], [<<"ab">>, <<"x">>, 1 bsl 70]
+            [<<"ab">>, <<"x">>, 0, <<"y">>], [<<"e">>, <<"x">>], [<<"ab">>, <<"x">>, 1 bsl 64 - 1]
         ]
     ],
     ?assertEqual({ok, [1]}, ?json:get([<<"{\"k">>, "\":[", <<"1]}">>], [<<"k">>])).
 
 get_errors(_) ->
     [
-        ?assertMatch({Text, {error, #{reason := _, offset := _}}}, {Text, ?json:get(Text, [<<"a">>])})
-     || Text <- [<<>>, <<"{">>, <<"{\"a\"}">>, <<"{\"a\":[1,}">>, <<"{\"b\":[1,},\"a\":1}">>,
-            <<"{\"b\":\"\\x\",\"a\":1}">>, <<"{\"a\":1e999}">>, <<"{\"a\":tru}">>]
+        ?assertMatch({Text, {error, #{reason := _, offset := _}}}, {Text, ?json:get(Text, Path)})
+     || Path <- [[<<"a">>], [<<"a">>, 0]],
+        Text <- [
+            <<>>, <<"{">>, <<"x">>, <<"[1,}">>, <<"tru">>, <<"{\"a\"}">>, <<"{\"a\":[,1]}">>,
+            <<"{\"b\":[1,},\"a\":1}">>, <<"{\"b\":\"\\x\",\"a\":1}">>, <<"{\"a\":1e999}">>,
+            <<"{\"a\":tru}">>
+        ]
     ],
+    %% What comes behind is not read.
+    ?assertEqual({ok, 1}, ?json:get(<<"{\"a\":1 x">>, [<<"a">>])),
     [
         ?test:refused(fun() -> ?json:get(<<"{}">>, Path) end)
-     || Path <- [a, [a], [-1], [1.0], [<<"a">> | b], <<"a">>, [<<1:1>>], [[]]]
+     || Path <- [a, [a], [-1], [1 bsl 64], [1.0], [<<"a">> | b], <<"a">>, [<<1:1>>], [[]]]
     ].
 
 %% Streams
@@ -523,42 +535,90 @@ stream_forms(_) ->
     %% A number is whole when something stands behind it.
     {ok, [], Stream} = ?json:stream_feed(?json:stream_new(#{}), <<"12">>),
     {ok, [123], Stream1} = ?json:stream_feed(Stream, <<"3\n4">>),
-    {ok, [45], _} = ?json:stream_feed(Stream1, <<"5 ">>).
+    {ok, [45], _} = ?json:stream_feed(Stream1, <<"5 ">>),
+    %% A stream is a plain term, so an earlier one can be gone on with again.
+    {ok, [129], _} = ?json:stream_feed(Stream, <<"9\n">>),
+    %% One a line.
+    Lines = <<"{\"a\":[1]}\n\r\n[]\r\n  \n12\n\"x\"\n">>,
+    [
+        ?assertEqual(
+            {Sizes, {[#{<<"a">> => [1]}, [], 12, <<"x">>], ok}},
+            {Sizes, feed(#{framing => lines}, ?test:chunks(Lines, Sizes))}
+        )
+     || Sizes <- [[1], [2, 3], [1000]]
+    ].
 
 stream_errors(_) ->
-    {error, #{reason := {invalid_byte, $]}, offset := 6, line := 2, column := 3}, [[1], 2], Stream} =
+    {error, #{reason := {invalid_byte, $]}, offset := 0, line := 1, column := 1}, [[1], 2], Stream} =
         ?json:stream_feed(?json:stream_new(#{}), <<"[1]\n2 ]{\"lost\":1}\n[3]\n[">>),
     {ok, [[3]], Stream1} = ?json:stream_feed(Stream, <<>>),
     {ok, [[4]], Stream2} = ?json:stream_feed(Stream1, <<"4]">>),
     ?assertEqual(ok, ?json:stream_end(Stream2)),
     %% The line with the error ends in a later chunk.
-    {error, #{reason := {invalid_byte, $,}}, [], Broken} =
-        ?json:stream_feed(?json:stream_new(#{}), <<"{,\"a\":[">>),
+    {error, #{reason := {invalid_byte, $,}, offset := 1}, [], Broken} =
+        ?json:stream_feed(?json:stream_new(#{}), <<"{,\"a\":[]} [">>),
     {ok, [], Broken1} = ?json:stream_feed(Broken, <<"[1] [2]">>),
     {ok, [[3]], Broken2} = ?json:stream_feed(Broken1, <<"\n[3]">>),
-    ?assertEqual(ok, ?json:stream_end(Broken2)).
+    ?assertEqual(ok, ?json:stream_end(Broken2)),
+    %% With one document a line, an open bracket spoils only its own line; several errors come
+    %% one at a time.
+    {error, #{reason := unexpected_end}, [1], Line} =
+        ?json:stream_feed(?json:stream_new(#{framing => lines}), <<"1\n[2\n3\n4 4\n5\n">>),
+    {error, #{reason := {invalid_byte, $\s}}, [3], Line1} = ?json:stream_feed(Line, <<"6">>),
+    {ok, [5], Line2} = ?json:stream_feed(Line1, <<>>),
+    ?assertEqual({ok, [6]}, ?json:stream_end(Line2)).
 
 stream_end(_) ->
     [
         begin
-            {ok, _, Stream} = ?json:stream_feed(?json:stream_new(#{}), Text),
-            ?assertMatch({error, #{reason := unexpected_end}}, ?json:stream_end(Stream))
+            {ok, _, Stream} = ?json:stream_feed(?json:stream_new(#{framing => Framing}), Text),
+            ?assertMatch(
+                {Framing, Text, {error, #{reason := unexpected_end}}},
+                {Framing, Text, ?json:stream_end(Stream)}
+            )
         end
-     || Text <- [<<"[">>, <<"{\"a\"">>, <<"\"abc">>, <<"tr">>, <<"-">>, <<"1.">>, <<"[] {">>, <<"1 [2">>]
-    ].
+     || Framing <- [concatenated, lines],
+        Text <- [
+            <<"[">>, <<"{\"a\"">>, <<"\"abc">>, <<"tr">>, <<"-">>, <<"1.">>, <<"[]\n{">>, <<"1\n[2">>
+        ]
+    ],
+    [
+        ?assertEqual({[], {ok, [12]}}, feed(#{framing => Framing}, [<<"1">>, <<"2">>]))
+     || Framing <- [concatenated, lines]
+    ],
+    %% What an error left unread counts as well.
+    {error, _, [], Stream} = ?json:stream_feed(?json:stream_new(#{}), <<"]\n[1]\n2">>),
+    ?assertEqual({ok, [[1], 2]}, ?json:stream_end(Stream)),
+    {error, _, [], Skipping} = ?json:stream_feed(?json:stream_new(#{}), <<"] [1] 2">>),
+    ?assertEqual(ok, ?json:stream_end(Skipping)).
 
 stream_options(_) ->
     ?assertEqual(
         {[{[{<<"a">>, nil}]}], ok},
         feed(#{objects => tuple, null => nil}, [<<"{\"a\":n">>, <<"ull}">>])
     ),
-    {error, #{reason := {max_depth, _}}, [[[1]]], _} =
-        ?json:stream_feed(?json:stream_new(#{max_depth => 2}), <<"[[1]] [[[">>),
-    %% The size is that of one document.
+    {error, #{reason := {max_depth, 2}}, [[[1]]], _} =
+        ?json:stream_feed(?json:stream_new(#{max_depth => 2}), <<"[[1]] [[[]]]">>),
+    %% By default a stream faces a network.
+    Deep = iolist_to_binary([lists:duplicate(513, $[), lists:duplicate(513, $])]),
+    {error, #{reason := {max_depth, 512}}, [], _} =
+        ?json:stream_feed(?json:stream_new(#{}), Deep),
+    {ok, [_], _} = ?json:stream_feed(?json:stream_new(#{}), binary:part(Deep, 1, 1024)),
+    {ok, [_], _} = ?json:stream_feed(?json:stream_new(#{max_depth => infinity}), Deep),
+    %% The size is that of one document, which need not be whole to be too large.
     Limited = ?json:stream_new(#{max_size => 10}),
     {ok, [[12, 45], [67, 90]], Limited1} = ?json:stream_feed(Limited, <<"[12,45]\n[67,90]\n">>),
-    {ok, [], Limited2} = ?json:stream_feed(Limited1, <<"\"12345">>),
+    {ok, [<<"12345678">>], Limited2} = ?json:stream_feed(Limited1, <<"\"12345678\"\"12345">>),
     ?assertMatch(
-        {error, #{reason := {max_size, _}}, [], _},
+        {error, #{reason := {max_size, 10}}, [], _},
         ?json:stream_feed(Limited2, <<"67890">>)
-    ).
+    ),
+    [
+        ?test:refused(fun() -> ?json:stream_new(Options) end)
+     || Options <- [#{framing => headers}, #{trailing => error}, #{framing => 1}]
+    ],
+    [
+        ?test:refused(fun() -> Call(Wrong) end)
+     || Wrong <- [a, {}, {stream}, #{}, []],
+        Call <- [fun ?json:stream_end/1, fun(Stream) -> ?json:stream_feed(Stream, <<>>) end]
+    ].

@@ -61,7 +61,7 @@ errors(_) ->
 unknown_options(_) ->
     Wrong = [
         a, [], [{pretty, true}], #{unknown => 1}, #{<<"pretty">> => true}, #{1 => 2},
-        #{pretty => 1}, #{escape => all}, #{escape_slash => yes}, #{sort_keys => 0},
+        #{pretty => 0}, #{pretty => 256}, #{pretty => yes}, #{escape => all}, #{escape_slash => yes}, #{sort_keys => 0},
         #{proplists => map}, #{fragments => 1}, #{other => fun(_, _) -> ok end}, #{other => a},
         #{keys => binary}
     ],
@@ -127,7 +127,9 @@ proplists(_) ->
             {{[{a, {[]}}]}, <<"{\"a\":{}}">>},
             {[], <<"[]">>},
             {[[{a, 1}], [{b, 2}]], <<"[{\"a\":1},{\"b\":2}]">>},
-            {#{a => [{1, 2}]}, <<"{\"a\":{\"1\":2}}">>},
+            {#{a => [{b, 2}]}, <<"{\"a\":{\"b\":2}}">>},
+            {{[{1, 2}]}, <<"{\"1\":2}">>},
+            {[{}], <<"{}">>},
             {{[{b, 1}, {a, 2}, {b, 3}]}, <<"{\"b\":1,\"a\":2,\"b\":3}">>}
         ]
     ],
@@ -151,7 +153,10 @@ fragments(_) ->
         ]
     ],
     ?assertError({unsupported_type, {json, <<"1">>}}, ?json:encode({json, <<"1">>})),
-    [?assertError(_, ?json:encode({json, Bad}, On)) || Bad <- [a, 1, [a], <<1:1>>, [1 | 2]]].
+    [
+        ?assertError({unsupported_type, {json, Bad}}, ?json:encode([{json, Bad}], On))
+     || Bad <- [a, 1, {}, <<1:1>>]
+    ].
 
 other(_) ->
     Other = fun
@@ -165,4 +170,4 @@ other(_) ->
     %% What the fun gives may need it again.
     ?assertEqual(<<"[7]">>, ?json:encode([make_ref()], On)),
     ?assertError(function_clause, ?json:encode([{unknown}], On)),
-    ?assertEqual(<<"[null,\"null\"]">>, ?json:encode([nil, null], #{null => nil})).
+    ?assertEqual(<<"[null,null]">>, ?json:encode([nil, null], #{null => nil})).

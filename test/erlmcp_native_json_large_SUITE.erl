@@ -45,7 +45,7 @@ deep_unclosed(_) ->
             ),
             ?assertMatch({error, #{reason := unexpected_end}}, ?json:get(Text, [])),
             ?assertMatch({error, #{reason := unexpected_end}}, ?json:get(Text, [<<"b">>])),
-            {ok, [], Stream} = ?json:stream_feed(?json:stream_new(#{}), Text),
+            {ok, [], Stream} = ?json:stream_feed(?json:stream_new(#{max_depth => infinity, max_size => infinity}), Text),
             ?assertMatch({error, #{reason := unexpected_end}}, ?json:stream_end(Stream))
         end
      || Open <- [<<"[">>, <<"{\"a\":">>, <<"[{\"a\":">>]
@@ -62,7 +62,7 @@ deep_closed(_) ->
         Limit
     end),
     true = brief(fun() ->
-        {ok, [Term], _} = ?json:stream_feed(?json:stream_new(#{}), Text),
+        {ok, [Term], _} = ?json:stream_feed(?json:stream_new(#{max_depth => infinity, max_size => infinity}), Text),
         ?million =:= depth(Term, 0)
     end),
     {ok, 1} = brief(fun() ->
@@ -210,7 +210,7 @@ decode_shares_scheduler(_) ->
     ?assert(byte_size(Text) > 14000000),
     others_run(fun() -> ?json:decode(Text) end),
     others_run(fun() -> ?json:get(Text, [<<"none">>]) end),
-    others_run(fun() -> ?json:stream_feed(?json:stream_new(#{}), Text) end).
+    others_run(fun() -> ?json:stream_feed(?json:stream_new(#{max_depth => infinity, max_size => infinity}), Text) end).
 
 encode_shares_scheduler(_) ->
     Term = large_term(),
@@ -279,7 +279,7 @@ native_memory_returns(_) ->
         {error, _} = ?json:try_decode(Broken, #{}),
         _ = ?json:encode(Term),
         ?assertError({unsupported_type, {}}, ?json:encode([Term, {}])),
-        {ok, [], Stream} = ?json:stream_feed(?json:stream_new(#{}), Broken),
+        {ok, [], Stream} = ?json:stream_feed(?json:stream_new(#{max_depth => infinity, max_size => infinity}), Broken),
         {error, _} = ?json:stream_end(Stream),
         {error, not_found} = ?json:get(Text, [<<"none">>])
     end,

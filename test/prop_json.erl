@@ -250,13 +250,25 @@ prop_encode_options() ->
         {escape_slash, [true, false]},
         {sort_keys, [true, false]}
     ],
-    for_all({?test:encodable(), options(Options)}, fun({Term, Chosen}) ->
+    for_all({?test:encodable(), options(Options)}, fun({Any, Chosen}) ->
+        Term = sortable(Any, Chosen),
         Binary = ?json:encode(Term, Chosen),
         Binary =:= iolist_to_binary(?json:encode_to_iodata(Term, Chosen)) andalso
             ?test:exact(?oracle:decode(Binary)) =:=
                 ?test:exact(?oracle:decode(?oracle:encode_to_binary(Term))) andalso
             lists:all(fun(Option) -> has_effect(Option, Binary) end, maps:to_list(Chosen))
     end).
+
+%% Without the keys that cannot be sorted.
+sortable(Map, #{sort_keys := true} = Chosen) when is_map(Map) ->
+    maps:from_list([
+        {Key, sortable(Value, Chosen)}
+     || {Key, Value} <- maps:to_list(Map), not is_integer(Key) orelse abs(Key) < 1 bsl 1024
+    ]);
+sortable(List, Chosen) when is_list(List) ->
+    [sortable(Element, Chosen) || Element <- List];
+sortable(Term, _) ->
+    Term.
 
 has_effect({escape, unicode}, Binary) ->
     [] =:= [Byte || <<Byte>> <= Binary, Byte > 127];
@@ -309,7 +321,8 @@ prop_stream() ->
         ok =:= ?json:stream_end(Stream) andalso ?test:exact(Terms) =:= Expected
     end).
 
-%% What was whole before the error is given, wherever the chunks end.
+%% What was whole before the error is given, wherever the chunks end. A bracket that stays open
+%% is an error at the end only.
 prop_stream_errors() ->
     for_all(
         {proper_types:list({?test:document(), proper_types:integer()}), ?test:chunk_sizes(),
@@ -318,21 +331,18 @@ prop_stream_errors() ->
             Text = iolist_to_binary(
                 [[?test:text(Document, Seed), $\n] || {Document, Seed} <- List] ++ [Bad, "        "]
             ),
-            Expected = [?test:exact(?test:term(Document)) || {Document, _} <- List] ++
-                [0 || Bad =:= <<"01">>],
-            {failed, Terms} = feed_until_error(
+            Expected = [?test:exact(?test:term(Document)) || {Document, _} <- List],
+            {{error, #{reason := _}}, Terms} = feed_until_error(
                 ?json:stream_new(#{}), ?test:chunks(Text, Sizes), []
             ),
-            ?test:exact(Terms) =:= Expected orelse
-                %% Two numbers without space between: the first is whole only where a chunk ends.
-                (Bad =:= <<"01">> andalso ?test:exact(Terms) =:= lists:droplast(Expected))
+            ?test:exact(Terms) =:= Expected
         end
     ).
 
 feed_until_error(Stream0, [Chunk | Chunks], Before) ->
     case ?json:stream_feed(Stream0, Chunk) of
         {ok, Terms, Stream} -> feed_until_error(Stream, Chunks, Before ++ Terms);
-        {error, #{reason := _}, Terms, _} -> {failed, Before ++ Terms}
+        {error, Error, Terms, _} -> {{error, Error}, Before ++ Terms}
     end;
 feed_until_error(Stream, [], Before) ->
     {?json:stream_end(Stream), Before}.

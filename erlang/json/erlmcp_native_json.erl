@@ -88,7 +88,7 @@ terms and the same error reasons. Everything else is an option.
 %% `escape': `unicode' writes all that is not ASCII as `\uXXXX'; default `json'.
 %% `escape_slash': `/' as `\/'.
 %% `sort_keys': the keys of objects in the order of their bytes; otherwise a map's are in the
-%% order of its iterator.
+%% order of its iterator. Integers beyond 1,024 bits cannot be keys then.
 %% `proplists': `[{Key, Value}, ...]' with a first key that is a binary or an atom, `[{}]',
 %% `{[{Key, Value}, ...]}' and `{[]}' are objects.
 %% `fragments': `{json, IoData}' is text that is ready; it is not looked at.
@@ -339,8 +339,10 @@ filled({error, Reason, Offset}, _How, Call) ->
 
 filled_part(Text, _How, _Call) when is_binary(Text) ->
     Text;
-filled_part({json, Text}, _How, _Call) ->
+filled_part({json, Text}, _How, _Call) when is_binary(Text); is_list(Text) ->
     Text;
+filled_part({json, _} = Fragment, _How, Call) ->
+    erlmcp_native_error:raise(Call, {unsupported_type, Fragment}, #{});
 filled_part({integer, Integer, _Level}, _How, _Call) ->
     integer_to_binary(Integer);
 filled_part({other, Term, Level}, {Options, Null, Other}, Call) ->

@@ -52,17 +52,21 @@ feed(#stream{unread = Unread} = Stream, Chunk) ->
     read(Unread ++ [Chunk], Stream#stream{unread = []}, []).
 
 -spec finish(stream()) -> ok | {ok, [term()]} | {error, error()}.
-finish(#stream{parts = [], unread = [], skipping = false}) ->
-    ok;
-finish(#stream{framing = Framing} = Stream) ->
-    %% What ends a number or a line.
-    case {feed(Stream, <<"\n">>), Framing} of
-        {{error, Error, _, _}, _} -> {error, Error};
-        {{ok, Terms, #stream{parts = []}}, _} when Terms =/= [] -> {ok, Terms};
-        {{ok, [], #stream{parts = []}}, _} -> ok;
-        {{ok, _, #stream{parts = Parts, decode = Decode}}, concatenated} ->
-            %% An array, object or string that goes on: decoding tells where it breaks off.
-            Decode(iolist_to_binary(lists:reverse(Parts)))
+finish(Stream) ->
+    case feed(Stream, <<>>) of
+        {error, Error, _, _} ->
+            {error, Error};
+        {ok, [], #stream{parts = []}} ->
+            ok;
+        {ok, Terms, #stream{parts = []}} ->
+            {ok, Terms};
+        {ok, Terms, #stream{parts = Parts, decode = Decode}} ->
+            %% A number or a line ends here as well; of all else, decoding tells where it
+            %% breaks off.
+            case Decode(iolist_to_binary(lists:reverse(Parts))) of
+                {ok, Term} -> {ok, Terms ++ [Term]};
+                {error, Error} -> {error, Error}
+            end
     end.
 
 read([], Stream, Terms) ->

@@ -302,7 +302,7 @@ impl<'a> Parser<'a> {
     /// is no object or has no such member.
     pub fn find_member(&mut self, key: &[u8]) -> Result<bool, Stop> {
         if self.next_byte() != Some(b'{') {
-            return Ok(false);
+            return self.skip_value().map(|_| false);
         }
         self.begin_object()?;
         let mut first = true;
@@ -320,7 +320,7 @@ impl<'a> Parser<'a> {
     /// has fewer elements.
     pub fn find_element(&mut self, index: u64) -> Result<bool, Stop> {
         if self.next_byte() != Some(b'[') {
-            return Ok(false);
+            return self.skip_value().map(|_| false);
         }
         self.begin_array()?;
         let mut at = 0;
