@@ -13,6 +13,8 @@
     json_split/2,
     memory_in_use/0,
     rpc_decode/3,
+    rpc_headers_match/5,
+    rpc_peek/2,
     schema_compile/2,
     schema_validate/3,
     schema_validate_large/3
@@ -28,6 +30,8 @@
     json_split/2,
     memory_in_use/0,
     rpc_decode/3,
+    rpc_headers_match/5,
+    rpc_peek/2,
     schema_compile/2,
     schema_validate/3,
     schema_validate_large/3
@@ -81,6 +85,13 @@ memory_in_use() -> ?nif_stub.
 
 -spec rpc_decode(binary(), tuple(), non_neg_integer() | tuple()) -> tuple().
 rpc_decode(_Text, _Vocabulary, _Options) -> ?nif_stub.
+
+-spec rpc_headers_match(binary(), tuple(), Header, Header, Header) -> ok | tuple() when
+    Header :: binary() | undefined | repeated.
+rpc_headers_match(_Text, _Vocabulary, _Method, _Name, _ProtocolVersion) -> ?nif_stub.
+
+-spec rpc_peek(binary(), tuple()) -> map() | tuple().
+rpc_peek(_Text, _Vocabulary) -> ?nif_stub.
 
 -spec schema_compile(term(), tuple()) -> {ok, reference()} | {error, term()}.
 schema_compile(_Schema, _Options) -> ?nif_stub.

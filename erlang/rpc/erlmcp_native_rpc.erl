@@ -7,8 +7,8 @@ JSON-RPC 2.0, with what the Model Context Protocol (MCP) adds and narrows.
 taken comes with the error reply that is to be sent for it.
 """).
 
--export([decode/1, decode/2]).
--export_type([id/0, message/0, invalid/0, reason/0, rpc_opts/0]).
+-export([decode/1, decode/2, peek/1, headers_match/2]).
+-export_type([id/0, message/0, invalid/0, reason/0, rpc_opts/0, peek/0]).
 
 -type id() :: binary() | integer() | float() | null.
 -type message() ::
@@ -38,7 +38,9 @@ taken comes with the error reply that is to be sent for it.
     | invalid_error
     | result_and_error
     | request_and_response
-    | unknown_message.
+    | unknown_message
+    | not_a_request
+    | {missing_header | repeated_header | malformed_header | mismatched_header, binary()}.
 -type rpc_opts() :: #{
     params => built | raw,
     result => built | raw,
@@ -63,6 +65,24 @@ taken comes with the error reply that is to be sent for it.
 %% `max_digits': digits of an integer beyond 64 bits; default 1,000.
 %% `max_batch': messages in a batch, 0 to refuse batches; default 1,000.
 %% The others are those of `erlmcp_native_json:decode/2', for parameters, results and error data.
+
+-type peek() :: #{
+    kind := request | notification | response | error_response | batch | invalid,
+    id => id(),
+    method => binary(),
+    tool => binary(),
+    uri => binary(),
+    name => binary(),
+    progress_token => binary() | integer() | float(),
+    code => integer(),
+    reason => reason(),
+    reply => binary()
+}.
+%% `id' is there for requests, responses and invalid messages, `method' for requests and
+%% notifications. `tool' is the name in `tools/call', `name' that in `prompts/get', `uri' that of a
+%% resource to read, to subscribe to or to unsubscribe from. `progress_token' is the one of
+%% `params._meta', and of `params' in a progress notification. The last three tell what is wrong
+%% with an invalid message.
 
 -define(MAX_SIZE, 16_777_216).
 %% Equal to the defaults in native/nif/src/rpc/decode.rs.
@@ -111,6 +131,97 @@ decode(Text, Opts) ->
                 iolist_to_binary(Text), erlmcp_native_nif:vocabulary(), Options
             )
     end.
+
+?DOC("""
+What routing needs to know of a message, without building the rest; the whole text is checked.
+Limits and rules are the defaults of `decode/2`.
+""").
+-spec peek(iodata()) -> peek().
+peek(Text) when is_binary(Text), byte_size(Text) =< ?MAX_SIZE ->
+    case erlmcp_native_nif:rpc_peek(Text, erlmcp_native_nif:vocabulary()) of
+        Peek when is_map(Peek) -> Peek;
+        Invalid -> peek_invalid(Invalid)
+    end;
+peek(Text) ->
+    case size_of(Text, [Text]) of
+        Size when Size > ?MAX_SIZE -> peek_invalid(too_large(?MAX_SIZE));
+        _ -> peek(iolist_to_binary(Text))
+    end.
+
+peek_invalid({invalid, Id, Code, Reason, Reply}) ->
+    #{kind => invalid, id => Id, code => Code, reason => Reason, reply => Reply}.
+
+?DOC("""
+Whether the headers of an HTTP request agree with its body, as the revision 2026-07-28 of MCP
+demands. Names are compared without case; of a list, pairs whose name is none of the three below
+are passed over.
+
+- `Mcp-Method` must be there for a request and equal `method`; for a notification it may be
+  missing.
+- `Mcp-Name` must be there for the requests `tools/call` and `prompts/get`, and equal
+  `params.name`, and for `resources/read`, and equal `params.uri`. It may come as
+  `=?base64?...?=`.
+- `MCP-Protocol-Version` must equal `params._meta["io.modelcontextprotocol/protocolVersion"]`
+  where both are there. Whether it must be there depends on the revisions that a server speaks,
+  and is the caller's to check.
+
+The error says what is wrong and has the reply, which belongs to HTTP status 400: with code -32020
+and a reason like `{missing_header, Name}`, `{repeated_header, Name}`, `{malformed_header, Name}`
+or `{mismatched_header, Name}`; or what `decode/2` says of a body that is no message under the
+rules of MCP; or `not_a_request` for a response or a batch.
+""").
+-spec headers_match(Headers, Body :: iodata()) -> ok | {error, invalid()} when
+    Headers :: [{Name :: binary(), Value :: binary()}] | #{Name :: binary() => Value :: binary()}.
+headers_match(Headers, Body) when is_binary(Body), byte_size(Body) =< ?MAX_SIZE ->
+    {Method, Name, Version} =
+        try
+            mcp_headers(Headers, undefined, undefined, undefined)
+        catch
+            error:_ -> badarg([Headers, Body], #{1 => <<"not pairs of binaries">>})
+        end,
+    case
+        erlmcp_native_nif:rpc_headers_match(
+            Body, erlmcp_native_nif:vocabulary(), Method, Name, Version
+        )
+    of
+        ok -> ok;
+        Invalid -> {error, Invalid}
+    end;
+headers_match(Headers, Body) ->
+    case size_of(Body, [Headers, Body]) of
+        Size when Size > ?MAX_SIZE -> {error, too_large(?MAX_SIZE)};
+        _ -> headers_match(Headers, iolist_to_binary(Body))
+    end.
+
+%% The three headers: a binary, undefined or repeated.
+mcp_headers([{<<"mcp-method">>, Value} | Rest], Method, Name, Version) ->
+    mcp_headers(Rest, once(Method, Value), Name, Version);
+mcp_headers([{<<"mcp-name">>, Value} | Rest], Method, Name, Version) ->
+    mcp_headers(Rest, Method, once(Name, Value), Version);
+mcp_headers([{<<"mcp-protocol-version">>, Value} | Rest], Method, Name, Version) ->
+    mcp_headers(Rest, Method, Name, once(Version, Value));
+mcp_headers([{Key, Value} | Rest], Method, Name, Version) when
+    byte_size(Key) =:= 10; byte_size(Key) =:= 8; byte_size(Key) =:= 20
+->
+    case lowercase(Key) of
+        Key -> mcp_headers(Rest, Method, Name, Version);
+        Lower -> mcp_headers([{Lower, Value} | Rest], Method, Name, Version)
+    end;
+mcp_headers([{Key, _} | Rest], Method, Name, Version) when is_binary(Key) ->
+    mcp_headers(Rest, Method, Name, Version);
+mcp_headers([], Method, Name, Version) ->
+    {Method, Name, Version};
+mcp_headers(Headers, undefined, undefined, undefined) when is_map(Headers) ->
+    mcp_headers(maps:to_list(Headers), undefined, undefined, undefined).
+
+once(undefined, Value) when is_binary(Value) -> Value;
+once(_, Value) when is_binary(Value) -> repeated.
+
+lowercase(Key) ->
+    <<<<(lowercase_letter(Byte))>> || <<Byte>> <= Key>>.
+
+lowercase_letter(Byte) when Byte >= $A, Byte =< $Z -> Byte + 32;
+lowercase_letter(Byte) -> Byte.
 
 too_large(MaxSize) ->
     Size = integer_to_binary(MaxSize),

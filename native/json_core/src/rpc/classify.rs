@@ -86,6 +86,14 @@ impl Id {
         value: IdValue::Null,
         extent: (0, 0),
     };
+
+    /// The JSON text of the id.
+    pub fn written<'a>(&self, input: &'a [u8]) -> &'a [u8] {
+        match self.extent {
+            (start, end) if start < end => &input[start..end],
+            _ => b"null",
+        }
+    }
 }
 
 /// Reads a text; `take` gets its messages in their order. After a failure what was taken before
