@@ -13,6 +13,7 @@
     json_split/2,
     memory_in_use/0,
     rpc_decode/3,
+    rpc_encode/2,
     rpc_headers_match/5,
     rpc_peek/2,
     schema_compile/2,
@@ -30,6 +31,7 @@
     json_split/2,
     memory_in_use/0,
     rpc_decode/3,
+    rpc_encode/2,
     rpc_headers_match/5,
     rpc_peek/2,
     schema_compile/2,
@@ -85,6 +87,9 @@ memory_in_use() -> ?nif_stub.
 
 -spec rpc_decode(binary(), tuple(), non_neg_integer() | tuple()) -> tuple().
 rpc_decode(_Text, _Vocabulary, _Options) -> ?nif_stub.
+
+-spec rpc_encode(0..6, tuple()) -> binary() | nonempty_list() | {error, term(), non_neg_integer() | none}.
+rpc_encode(_Envelope, _Values) -> ?nif_stub.
 
 -spec rpc_headers_match(binary(), tuple(), Header, Header, Header) -> ok | tuple() when
     Header :: binary() | undefined | repeated.

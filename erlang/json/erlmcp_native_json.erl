@@ -12,7 +12,7 @@ terms and the same error reasons. Everything else is an option.
 -export([stream_new/1, stream_feed/2, stream_end/1]).
 -export([format_error/2]).
 %% For erlmcp_native_rpc.
--export([decode_options/3]).
+-export([decode_options/3, filled/3]).
 -export_type([
     decode_opts/0, encode_opts/0, stream_opts/0, stream/0, decode_error/0, reason/0
 ]).
@@ -327,7 +327,9 @@ encode_called(Term, Opts, Call) ->
 encode_level(Term, {Options, Null, _} = How, Level, Call) ->
     filled(erlmcp_native_nif:json_encode(Term, Options, Null, Level), How, Call).
 
+?DOC(false).
 %% What the NIF gives is a binary, an error, or a list of binaries and of what it leaves to us.
+-spec filled(term(), none | tuple(), erlmcp_native_error:call()) -> iodata().
 filled(Text, _How, _Call) when is_binary(Text) ->
     Text;
 filled(Parts, How, Call) when is_list(Parts) ->

@@ -8,7 +8,15 @@ taken comes with the error reply that is to be sent for it.
 """).
 
 -export([decode/1, decode/2, peek/1, headers_match/2]).
--export_type([id/0, message/0, invalid/0, reason/0, rpc_opts/0, peek/0]).
+-export([
+    encode_request/3,
+    encode_notification/2,
+    encode_response/2,
+    encode_error/3, encode_error/4,
+    encode_batch/1
+]).
+-export([format_error/2]).
+-export_type([params/0, id/0, message/0, invalid/0, reason/0, rpc_opts/0, peek/0]).
 
 -type id() :: binary() | integer() | float() | null.
 -type message() ::
@@ -66,6 +74,9 @@ taken comes with the error reply that is to be sent for it.
 %% `max_batch': messages in a batch, 0 to refuse batches; default 1,000.
 %% The others are those of `erlmcp_native_json:decode/2', for parameters, results and error data.
 
+-type params() :: map() | list() | {json, iodata()} | undefined.
+%% `undefined' leaves the member out; `{json, Text}' is text that is ready.
+
 -type peek() :: #{
     kind := request | notification | response | error_response | batch | invalid,
     id => id(),
@@ -93,6 +104,21 @@ taken comes with the error reply that is to be sent for it.
 -define(RAW_PARAMS, 1).
 -define(RAW_RESULT, 2).
 -define(MCP, 4).
+
+%% The envelopes of native/nif/src/rpc/encode.rs.
+-define(REQUEST, 0).
+-define(BARE_REQUEST, 1).
+-define(NOTIFICATION, 2).
+-define(BARE_NOTIFICATION, 3).
+-define(RESPONSE, 4).
+-define(ERROR, 5).
+-define(ERROR_WITH_DATA, 6).
+
+-define(IS_ID(Id), (is_binary(Id) orelse is_number(Id) orelse Id =:= null)).
+-define(IS_PARAMS(Params),
+    (is_map(Params) orelse is_list(Params) orelse
+        (tuple_size(Params) =:= 2 andalso element(1, Params) =:= json))
+).
 
 ?DOC("""
 As `decode/2` with the default options.
@@ -123,7 +149,7 @@ decode(Text, #{params := raw} = Opts) when
 decode(Text, Opts) ->
     Call = {?MODULE, decode, [Text, Opts]},
     {Options, MaxSize} = options(Opts, Call),
-    case size_of(Text, Call) of
+    case size_of(1, Text, Call) of
         Size when Size > MaxSize ->
             too_large(MaxSize);
         _ ->
@@ -143,7 +169,7 @@ peek(Text) when is_binary(Text), byte_size(Text) =< ?MAX_SIZE ->
         Invalid -> peek_invalid(Invalid)
     end;
 peek(Text) ->
-    case size_of(Text, [Text]) of
+    case size_of(1, Text, {?MODULE, peek, [Text]}) of
         Size when Size > ?MAX_SIZE -> peek_invalid(too_large(?MAX_SIZE));
         _ -> peek(iolist_to_binary(Text))
     end.
@@ -177,7 +203,9 @@ headers_match(Headers, Body) when is_binary(Body), byte_size(Body) =< ?MAX_SIZE 
         try
             mcp_headers(Headers, undefined, undefined, undefined)
         catch
-            error:_ -> badarg([Headers, Body], #{1 => <<"not pairs of binaries">>})
+            error:_ ->
+                Call = {?MODULE, headers_match, [Headers, Body]},
+                erlmcp_native_error:badarg(Call, 1, "not pairs of binaries")
         end,
     case
         erlmcp_native_nif:rpc_headers_match(
@@ -188,7 +216,7 @@ headers_match(Headers, Body) when is_binary(Body), byte_size(Body) =< ?MAX_SIZE 
         Invalid -> {error, Invalid}
     end;
 headers_match(Headers, Body) ->
-    case size_of(Body, [Headers, Body]) of
+    case size_of(2, Body, {?MODULE, headers_match, [Headers, Body]}) of
         Size when Size > ?MAX_SIZE -> {error, too_large(?MAX_SIZE)};
         _ -> headers_match(Headers, iolist_to_binary(Body))
     end.
@@ -243,6 +271,148 @@ readable(Bytes) -> in(Bytes / (1 bsl 30), <<" GB">>).
 in(Number, Unit) ->
     <<(float_to_binary(Number, [{decimals, 2}]))/binary, Unit/binary>>.
 
+?DOC("""
+The text of a request. Terms are written as `erlmcp_native_json:encode/1` does, and with its errors;
+wherever a value may stand, `{json, Text}` is text that is ready: it is not looked at, not copied
+and becomes a part of the result as it is.
+""").
+-spec encode_request(id(), Method :: binary(), params()) -> iodata().
+encode_request(Id, Method, undefined) when ?IS_ID(Id), is_binary(Method) ->
+    encode(?BARE_REQUEST, {Id, Method}, {?MODULE, encode_request, [Id, Method, undefined]});
+encode_request(Id, Method, Params) when ?IS_ID(Id), is_binary(Method), ?IS_PARAMS(Params) ->
+    encode(?REQUEST, {Id, Method, Params}, {?MODULE, encode_request, [Id, Method, Params]});
+encode_request(Id, Method, Params) ->
+    Wrong = wrong_id(1, Id, wrong_text(2, Method, wrong_params(3, Params, #{}))),
+    badarg({?MODULE, encode_request, [Id, Method, Params]}, Wrong).
+
+?DOC("""
+The text of a notification. See `encode_request/3`.
+""").
+-spec encode_notification(Method :: binary(), params()) -> iodata().
+encode_notification(Method, undefined) when is_binary(Method) ->
+    encode(?BARE_NOTIFICATION, {Method}, {?MODULE, encode_notification, [Method, undefined]});
+encode_notification(Method, Params) when is_binary(Method), ?IS_PARAMS(Params) ->
+    encode(?NOTIFICATION, {Method, Params}, {?MODULE, encode_notification, [Method, Params]});
+encode_notification(Method, Params) ->
+    Wrong = wrong_text(1, Method, wrong_params(2, Params, #{})),
+    badarg({?MODULE, encode_notification, [Method, Params]}, Wrong).
+
+?DOC("""
+The text of a successful response. A result `{json, Text}` costs next to nothing. See
+`encode_request/3`.
+""").
+-spec encode_response(id(), Result :: term()) -> iodata().
+encode_response(Id, {json, Result}) when is_integer(Id) ->
+    [
+        <<"{\"jsonrpc\":\"2.0\",\"id\":">>,
+        integer_to_binary(Id),
+        <<",\"result\":">>,
+        Result
+        | <<"}">>
+    ];
+encode_response(Id, {json, Result} = Fragment) when is_binary(Id), byte_size(Id) =< 64 ->
+    case is_plain(Id) of
+        true ->
+            [
+                <<"{\"jsonrpc\":\"2.0\",\"id\":\"">>,
+                Id,
+                <<"\",\"result\":">>,
+                Result
+                | <<"}">>
+            ];
+        false ->
+            encode(?RESPONSE, {Id, Fragment}, {?MODULE, encode_response, [Id, Fragment]})
+    end;
+encode_response(Id, Result) when ?IS_ID(Id) ->
+    encode(?RESPONSE, {Id, Result}, {?MODULE, encode_response, [Id, Result]});
+encode_response(Id, Result) ->
+    badarg({?MODULE, encode_response, [Id, Result]}, wrong_id(1, Id, #{})).
+
+%% ASCII that needs no escape.
+is_plain(<<A, B, C, D, Rest/binary>>) when
+    A >= $\s, A < 127, A =/= $", A =/= $\\,
+    B >= $\s, B < 127, B =/= $", B =/= $\\,
+    C >= $\s, C < 127, C =/= $", C =/= $\\,
+    D >= $\s, D < 127, D =/= $", D =/= $\\
+->
+    is_plain(Rest);
+is_plain(<<A, Rest/binary>>) when A >= $\s, A < 127, A =/= $", A =/= $\\ ->
+    is_plain(Rest);
+is_plain(Rest) ->
+    Rest =:= <<>>.
+
+?DOC("""
+As `encode_error/4` without data.
+""").
+-spec encode_error(id(), Code :: integer(), Message :: binary()) -> iodata().
+encode_error(Id, Code, Message) when ?IS_ID(Id), is_integer(Code), is_binary(Message) ->
+    encode(?ERROR, {Id, Code, Message}, {?MODULE, encode_error, [Id, Code, Message]});
+encode_error(Id, Code, Message) ->
+    badarg({?MODULE, encode_error, [Id, Code, Message]}, wrong_error(Id, Code, Message)).
+
+?DOC("""
+The text of an error response; the data `undefined` is left out. See `encode_request/3`.
+""").
+-spec encode_error(id(), Code :: integer(), Message :: binary(), Data :: term()) -> iodata().
+encode_error(Id, Code, Message, undefined) ->
+    encode_error(Id, Code, Message);
+encode_error(Id, Code, Message, Data) when ?IS_ID(Id), is_integer(Code), is_binary(Message) ->
+    Call = {?MODULE, encode_error, [Id, Code, Message, Data]},
+    encode(?ERROR_WITH_DATA, {Id, Code, Message, Data}, Call);
+encode_error(Id, Code, Message, Data) ->
+    Wrong = wrong_error(Id, Code, Message),
+    badarg({?MODULE, encode_error, [Id, Code, Message, Data]}, Wrong).
+
+?DOC("""
+The text of a batch: messages as `decode/2` gives them, of which an invalid one is written as its
+reply. A batch has at least one message, and none of them is a batch.
+""").
+-spec encode_batch([message(), ...]) -> iodata().
+encode_batch([First | Rest] = Messages) when is_list(Rest) ->
+    try
+        [$[, encode_message(First), [[$,, encode_message(Message)] || Message <- Rest] | "]"]
+    catch
+        throw:{no_message, Term} ->
+            Cause = io_lib:format("no message: ~0tP", [Term, 10]),
+            erlmcp_native_error:badarg({?MODULE, encode_batch, [Messages]}, 1, Cause)
+    end;
+encode_batch(Messages) ->
+    erlmcp_native_error:badarg({?MODULE, encode_batch, [Messages]}, 1, "not a list of messages").
+
+encode_message({request, Id, Method, Params}) -> encode_request(Id, Method, Params);
+encode_message({notification, Method, Params}) -> encode_notification(Method, Params);
+encode_message({response, Id, Result}) -> encode_response(Id, Result);
+encode_message({error_response, Id, Code, Message, Data}) -> encode_error(Id, Code, Message, Data);
+encode_message({invalid, _Id, _Code, _Reason, Reply}) when is_binary(Reply) -> Reply;
+encode_message(Term) -> throw({no_message, Term}).
+
+encode(Envelope, Values, Call) ->
+    case erlmcp_native_nif:rpc_encode(Envelope, Values) of
+        Text when is_binary(Text) -> Text;
+        Other -> erlmcp_native_json:filled(Other, none, Call)
+    end.
+
+-spec badarg(erlmcp_native_error:call(), #{pos_integer() => binary()}) -> no_return().
+badarg(Call, Wrong) ->
+    erlmcp_native_error:raise(Call, badarg, Wrong).
+
+wrong_error(Id, Code, Message) ->
+    Wrong = wrong_id(1, Id, wrong_text(3, Message, #{})),
+    case is_integer(Code) of
+        true -> Wrong;
+        false -> Wrong#{2 => <<"not an integer">>}
+    end.
+
+wrong_id(_Position, Id, Wrong) when ?IS_ID(Id) -> Wrong;
+wrong_id(Position, _Id, Wrong) -> Wrong#{Position => <<"not a binary, a number or null">>}.
+
+wrong_text(_Position, Text, Wrong) when is_binary(Text) -> Wrong;
+wrong_text(Position, _Text, Wrong) -> Wrong#{Position => <<"not a binary">>}.
+
+wrong_params(_Position, Params, Wrong) when Params =:= undefined; ?IS_PARAMS(Params) -> Wrong;
+wrong_params(Position, _Params, Wrong) ->
+    Wrong#{Position => <<"not a map, a list, {json, Text} or undefined">>}.
+
 %% What the NIF takes, and the largest text.
 options(Opts, Call) when is_map(Opts) ->
     Own = [params, result, dialect, max_batch],
@@ -278,9 +448,14 @@ is_own_option(trailing, _) -> false.
 batch_limit(Limit) when is_integer(Limit), Limit < 1 bsl 63 -> Limit;
 batch_limit(_) -> -1.
 
-size_of(Text, Call) ->
+size_of(At, Text, Call) ->
     try
         iolist_size(Text)
     catch
-        error:badarg -> erlmcp_native_error:badarg(Call, 1, "not iodata")
+        error:badarg -> erlmcp_native_error:badarg(Call, At, "not iodata")
     end.
+
+?DOC(false).
+-spec format_error(term(), list()) -> #{pos_integer() | general => unicode:chardata()}.
+format_error(Reason, Stack) ->
+    erlmcp_native_error:format(Reason, Stack).

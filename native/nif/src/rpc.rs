@@ -1,5 +1,6 @@
 //! `erlmcp_native_rpc`.
 
 mod decode;
+mod encode;
 mod peek;
 mod terms;

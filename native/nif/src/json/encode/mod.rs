@@ -21,7 +21,8 @@ use rustler::{Encoder, Env, Resource, ResourceArc, Term};
 use std::mem::MaybeUninit;
 use std::sync::Mutex;
 use storage::VmBinary;
-use walk::{Piece, Stop, Texts, Walk};
+pub(crate) use walk::Piece;
+use walk::{Stop, Texts, Walk};
 
 /// Text up to this size is built on the native stack and copied once.
 const BLOCK: usize = 8 * 1024;
@@ -44,6 +45,11 @@ impl Options {
         flags: 0,
         indent: 0,
         null: None,
+    };
+    /// `{json, Text}` stands for ready text.
+    pub const FRAGMENTS_ONLY: Options = Options {
+        flags: Self::FRAGMENTS,
+        ..Self::DEFAULT
     };
     const NON_ASCII: u32 = 1;
     const SLASH: u32 = 2;

@@ -11,7 +11,6 @@ use smallvec::SmallVec;
 /// What to write.
 #[derive(Clone, Copy)]
 pub(crate) enum Piece {
-    #[expect(dead_code, reason = "for envelopes around a value")]
     Text(&'static str),
     Value(ErlNifTerm),
 }
