@@ -81,10 +81,17 @@ impl Splitter {
         } else {
             Framing::Concatenated
         };
-        Some(Splitter {
+        let depth = bits >> 4;
+        let possible = match state {
+            State::Outside | State::Scalar => depth == 0,
+            State::Container => depth != 0 && framing == Framing::Concatenated,
+            State::String { .. } => framing == Framing::Concatenated,
+        };
+        // Half of what the shift keeps, so that more levels can be opened.
+        (possible && depth < 1 << 59).then_some(Splitter {
             framing,
             state,
-            depth: bits >> 4,
+            depth,
         })
     }
 
@@ -230,6 +237,15 @@ mod tests {
             }
         }
         assert_eq!(Splitter::from_bits(5 << 1), None);
+        // A container of no level, one too deep to count on, a level around a scalar, one in lines.
+        for bits in [
+            2 << 1,
+            u64::MAX << 4 | 2 << 1,
+            1 << 4 | 1 << 1,
+            1 << 4 | 2 << 1 | 1,
+        ] {
+            assert_eq!(Splitter::from_bits(bits), None, "{bits:b}");
+        }
     }
 
     proptest! {
