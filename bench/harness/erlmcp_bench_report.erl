@@ -196,6 +196,7 @@ measure(#{name := Name, role := Role, median := Median, quantiles := Quantiles} 
         {<<"subject">>, atom_to_binary(Name)},
         {<<"role">>, atom_to_binary(Role)},
         {<<"median_ns">>, rounded(Median)},
+        {<<"first_ns">>, rounded(maps:get(first, Measure))},
         {<<"calls_per_second">>, round(1.0e9 / Median)},
         {<<"calls_per_round">>, maps:get(calls_per_round, Measure)},
         {<<"rounds">>, length(Rounds)},

@@ -21,7 +21,7 @@ groups(Results) ->
 
 group(Group, Results) ->
     io:format("~n~ts~n", [Group]),
-    row(["", "median", "calls/s", "MB/s", "p50", "p99", "p99.9", "heap B", "binary B", "reds", "x pure Erlang [95 %]"]),
+    row(["", "median", "calls/s", "MB/s", "first", "p50", "p99", "p99.9", "heap B", "binary B", "reds", "x pure Erlang [95 %]"]),
     lists:foreach(fun result/1, [Result || #{group := G} = Result <- Results, G =:= Group]).
 
 result(#{id := Id, bytes := Bytes, measures := Measures, comparisons := Comparisons, wrong := Wrong}) ->
@@ -38,6 +38,7 @@ measure(#{name := Name, role := Role, median := Median, quantiles := Quantiles} 
             0 -> "-";
             _ -> io_lib:format("~.1f", [Bytes * 1.0e3 / Median])
         end,
+        duration(maps:get(first, Measure)),
         duration(proplists:get_value(p50, Quantiles)),
         duration(proplists:get_value(p99, Quantiles)),
         duration(proplists:get_value(p999, Quantiles)),
@@ -61,7 +62,7 @@ measure(#{name := Name, role := Role, median := Median, quantiles := Quantiles} 
     ]).
 
 row([First | Rest]) ->
-    Widths = [11, 11, 9, 11, 11, 11, 12, 11, 11, 22],
+    Widths = [11, 11, 9, 11, 11, 11, 11, 12, 11, 11, 22],
     io:format("~ts~ts~n", [
         string:pad(First, 21),
         [string:pad(Cell, Width, leading) || {Cell, Width} <- lists:zip(Rest, Widths)]

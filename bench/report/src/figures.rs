@@ -92,6 +92,7 @@ pub struct Measure {
     pub subject: String,
     pub role: Role,
     pub median_ns: f64,
+    pub first_ns: f64,
     pub calls_per_second: f64,
     pub quantiles_ns: Quantiles,
     pub heap_bytes: f64,

@@ -99,9 +99,9 @@ fn environment(page: &mut String, run: &Run) -> std::fmt::Result {
     }
     writeln!(
         page,
-        "</ul>\n<p class=\"note\">{} interleaved rounds, each a batch of at least {} in a fresh process with a heap \
-         of {} words, collected before; {} bootstrap resamples of rounds. Results were compared before anything was \
-         timed.</p>",
+        "</ul>\n<p class=\"note\">Up to {} interleaved rounds, each a batch of at least {} in a fresh process \
+         with a heap of {} words at first, collected before and settled; {} bootstrap resamples of rounds. Results \
+         were compared before anything was timed.</p>",
         run.method.rounds,
         duration(run.method.batch_ns as f64),
         run.method.min_heap_words,
@@ -179,7 +179,7 @@ fn table(page: &mut String, run: &Run, group: &str) -> std::fmt::Result {
     writeln!(
         page,
         "<details><summary>All figures of {}</summary>\n<div class=\"wide\"><table class=\"figures\"><thead><tr>\
-         <th>subject<th class=\"n\">median<th class=\"n\">calls/s<th class=\"n\">p50<th class=\"n\">p99\
+         <th>subject<th class=\"n\">median<th class=\"n\">calls/s<th class=\"n\">first call<th class=\"n\">p50<th class=\"n\">p99\
          <th class=\"n\">p99.9<th class=\"n\">heap B<th class=\"n\">binary B<th class=\"n\">reductions\
          <th class=\"n\">× {}</tr></thead>",
         title(group),
@@ -188,7 +188,7 @@ fn table(page: &mut String, run: &Run, group: &str) -> std::fmt::Result {
     for case in run.cases_of(group) {
         writeln!(
             page,
-            "<tr><th colspan=\"10\">{} <small>{} bytes</small></tr>",
+            "<tr><th colspan=\"11\">{} <small>{} bytes</small></tr>",
             escape(&case.id),
             thousands(case.bytes as f64)
         )?;
@@ -198,7 +198,7 @@ fn table(page: &mut String, run: &Run, group: &str) -> std::fmt::Result {
         for (name, why) in &case.not_measured {
             writeln!(
                 page,
-                "<tr class=\"unknown\"><td>{}<td colspan=\"9\">{}</tr>",
+                "<tr class=\"unknown\"><td>{}<td colspan=\"10\">{}</tr>",
                 escape(name),
                 escape(why)
             )?;
@@ -225,6 +225,7 @@ fn row(page: &mut String, run: &Run, case: &Case, measure: &Measure) -> std::fmt
     for cell in [
         duration(measure.median_ns),
         thousands(measure.calls_per_second),
+        duration(measure.first_ns),
         time(quantiles.p50),
         time(quantiles.p99),
         time(quantiles.p999),
