@@ -82,11 +82,16 @@ pub struct Interner<'a, T: Copy> {
 }
 
 impl<'a, T: Copy> Interner<'a, T> {
+    /// An empty table in place: it is large, and nearly all of it stays untouched, so that
+    /// moving it would be the dearest part of a small text.
     #[inline(always)]
-    pub fn new() -> Self {
-        Interner {
-            slots: [const { MaybeUninit::uninit() }; SLOTS],
-            occupied: [0; SLOTS / 64],
+    pub fn init<'r>(place: &'r mut MaybeUninit<Self>) -> &'r mut Self {
+        let table = place.as_mut_ptr();
+        // SAFETY: the place is writable; only `occupied` needs a value, as the slots may be
+        // uninitialised.
+        unsafe {
+            (&raw mut (*table).occupied).write([0; SLOTS / 64]);
+            place.assume_init_mut()
         }
     }
 
@@ -112,12 +117,6 @@ impl<'a, T: Copy> Interner<'a, T> {
     fn place(word: &Word) -> (usize, u64) {
         let at = word.hash() as usize % SLOTS;
         (at, 1 << (at % 64))
-    }
-}
-
-impl<T: Copy> Default for Interner<'_, T> {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -151,7 +150,8 @@ mod tests {
     #[test]
     fn interner_never_gives_another_string_its_value() {
         let texts: Vec<String> = (0..5000).map(|n| format!("key{n}")).collect();
-        let mut interner = Interner::new();
+        let mut place = MaybeUninit::uninit();
+        let interner = Interner::init(&mut place);
         for (n, text) in texts.iter().chain(&texts).enumerate() {
             let word = Word::new(text.as_bytes());
             if let Some((seen, _)) = interner.get(&word) {

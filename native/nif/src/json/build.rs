@@ -8,6 +8,7 @@ use json_core::{Interner, Sink, Stop, Text, Word};
 use rustler::sys::*;
 use smallvec::SmallVec;
 use std::collections::{HashMap, HashSet};
+use std::mem::MaybeUninit;
 
 /// Strings up to this length are looked for among those already built.
 const INTERNED: usize = 32;
@@ -75,38 +76,61 @@ struct Frame {
     keys: usize,
 }
 
-pub struct Builder<'e> {
-    env: *mut ErlNifEnv,
-    options: &'e Options,
-    vocabulary: Vocabulary<'e>,
-    on_dirty: bool,
-    strings: Strings,
-    seen: Interner<'e, ErlNifTerm>,
-    /// How often looking for a string value paid, less how often it did not.
-    value_credit: i32,
-    shapes: Shapes,
+/// What the builder keeps beside itself, because it is too large to be moved.
+pub struct Room<'e> {
+    seen: MaybeUninit<Interner<'e, ErlNifTerm>>,
     values: SmallVec<[ErlNifTerm; 64]>,
     keys: SmallVec<[ErlNifTerm; 32]>,
     /// The texts of `keys`.
     words: SmallVec<[Word<'e>; 32]>,
     frames: SmallVec<[Frame; 16]>,
+}
+
+impl Room<'_> {
+    #[inline(always)]
+    pub fn new() -> Self {
+        Room {
+            seen: MaybeUninit::uninit(),
+            values: SmallVec::new(),
+            keys: SmallVec::new(),
+            words: SmallVec::new(),
+            frames: SmallVec::new(),
+        }
+    }
+}
+
+/// `'e` is the call that the terms are made in, `'r` the borrow of the builder's room.
+pub struct Builder<'r, 'e> {
+    env: *mut ErlNifEnv,
+    options: &'r Options,
+    vocabulary: Vocabulary<'e>,
+    on_dirty: bool,
+    strings: Strings,
+    /// How often looking for a string value paid, less how often it did not.
+    value_credit: i32,
+    shapes: Shapes,
+    seen: &'r mut Interner<'e, ErlNifTerm>,
+    values: &'r mut SmallVec<[ErlNifTerm; 64]>,
+    keys: &'r mut SmallVec<[ErlNifTerm; 32]>,
+    words: &'r mut SmallVec<[Word<'e>; 32]>,
+    frames: &'r mut SmallVec<[Frame; 16]>,
     true_term: ErlNifTerm,
     false_term: ErlNifTerm,
     pub refusal: Option<Refusal>,
 }
 
-impl<'e> Builder<'e> {
+impl<'r, 'e> Builder<'r, 'e> {
     /// # Safety
-    /// `env` must be the calling environment and outlive the value; `input` a binary of it of
-    /// `input_size` bytes.
+    /// `env` must be the calling environment and outlive the value; `input` a binary of it and
+    /// its size.
     #[inline(always)]
     pub unsafe fn new(
         env: *mut ErlNifEnv,
-        input: ErlNifTerm,
-        input_size: usize,
-        options: &'e Options,
+        input: (ErlNifTerm, usize),
+        options: &'r Options,
         vocabulary: Vocabulary<'e>,
         on_dirty: bool,
+        room: &'r mut Room<'e>,
     ) -> Self {
         Builder {
             env,
@@ -114,14 +138,14 @@ impl<'e> Builder<'e> {
             vocabulary,
             on_dirty,
             // SAFETY: the caller's promise.
-            strings: unsafe { Strings::new(env, input, input_size, options.strings) },
-            seen: Interner::new(),
+            strings: unsafe { Strings::new(env, input.0, input.1, options.strings) },
             value_credit: 32,
             shapes: Shapes::default(),
-            values: SmallVec::new(),
-            keys: SmallVec::new(),
-            words: SmallVec::new(),
-            frames: SmallVec::new(),
+            seen: Interner::init(&mut room.seen),
+            values: &mut room.values,
+            keys: &mut room.keys,
+            words: &mut room.words,
+            frames: &mut room.frames,
             true_term: atoms::r#true().as_c_arg(),
             false_term: atoms::r#false().as_c_arg(),
             refusal: None,
@@ -330,7 +354,7 @@ fn latin1(bytes: &[u8]) -> Option<Vec<u8>> {
         .collect()
 }
 
-impl Sink for Builder<'_> {
+impl Sink for Builder<'_, '_> {
     #[inline(always)]
     fn null(&mut self) {
         self.values.push(self.options.null);

@@ -1,6 +1,6 @@
 //! `json_decode`: the entry points, the options and the error terms.
 
-use super::build::{Builder, DuplicateKeys, Keys, Objects, Options, Refusal};
+use super::build::{Builder, DuplicateKeys, Keys, Objects, Options, Refusal, Room};
 use super::strings::Policy;
 use super::vocabulary::Vocabulary;
 use crate::atoms;
@@ -171,9 +171,19 @@ unsafe fn decode(
         return Some(unsafe { enif_make_badarg(env) });
     };
     let mut parser = Parser::new(input, call.limits);
+    let mut room = Room::new();
+    let input_term = (term, input.len());
     // SAFETY: the caller's promise.
-    let mut builder =
-        unsafe { Builder::new(env, term, input.len(), &call.options, vocabulary, on_dirty) };
+    let mut builder = unsafe {
+        Builder::new(
+            env,
+            input_term,
+            &call.options,
+            vocabulary,
+            on_dirty,
+            &mut room,
+        )
+    };
     let read = parser
         .value(&mut builder)
         .and_then(|()| match call.trailing {

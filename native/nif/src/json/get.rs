@@ -1,6 +1,6 @@
 //! `json_get`: one value of a text, by its path.
 
-use super::build::{Builder, Refusal};
+use super::build::{Builder, Refusal, Room};
 use super::decode::{charge, inspect_binary, raise, schedule_dirty, vocabulary, Call, DIRTY_BYTES};
 use crate::atoms;
 use json_core::{Parser, Stop};
@@ -68,13 +68,15 @@ unsafe fn get(
         let Some(vocabulary) = vocabulary(env, args[1]) else {
             return Some(enif_make_badarg(env));
         };
+        let mut room = Room::new();
+        let input_term = (args[0], input.len());
         let mut builder = Builder::new(
             env,
-            args[0],
-            input.len(),
+            input_term,
             &call.options,
             vocabulary,
             on_dirty,
+            &mut room,
         );
         let found = follow(env, &mut parser, args[2])
             .and_then(|()| Ok(parser.value(&mut builder)?))

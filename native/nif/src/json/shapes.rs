@@ -34,9 +34,10 @@ pub struct Order {
 /// Two keys are the same.
 pub struct Duplicate;
 
+/// Made at the first object that is worth it.
 #[derive(Default)]
 pub struct Shapes {
-    slots: [Option<Shape>; SLOTS],
+    slots: Option<Box<[Option<Shape>; SLOTS]>>,
 }
 
 impl Shapes {
@@ -48,7 +49,7 @@ impl Shapes {
         }
         let first = words[0].prefix;
         let place = keys.len() ^ (first >> 56) as usize ^ (first >> 47) as usize;
-        let slot = &mut self.slots[place % SLOTS];
+        let slot = &mut self.slots.get_or_insert_default()[place % SLOTS];
         match slot {
             Some(shape) if *shape.keys == *keys => Ok(shape.order),
             _ => {

@@ -2,7 +2,7 @@
 
 use super::terms::Terms;
 use crate::atoms;
-use crate::json::build::Builder;
+use crate::json::build::{Builder, Room};
 use crate::json::decode::{charge, inspect_binary, schedule_dirty, vocabulary, Call, DIRTY_BYTES};
 use json_core::rpc::{self, Dialect, Framing, Member, Message, Options, Payload};
 use json_core::{Limits, Parser, Stop};
@@ -137,17 +137,11 @@ unsafe fn decode(
         // SAFETY: as above.
         return Some(unsafe { enif_make_badarg(env) });
     };
+    let mut room = Room::new();
+    let text = (args[0], input.len());
+    let options = &wanted.json.options;
     // SAFETY: the caller's promise.
-    let builder = unsafe {
-        Builder::new(
-            env,
-            args[0],
-            input.len(),
-            &wanted.json.options,
-            vocabulary,
-            on_dirty,
-        )
-    };
+    let builder = unsafe { Builder::new(env, text, options, vocabulary, on_dirty, &mut room) };
     let mut values = Values {
         // SAFETY: as above.
         terms: unsafe { Terms::new(env, input, builder) },
@@ -177,8 +171,8 @@ unsafe fn decode(
 }
 
 /// Makes the values and the messages.
-struct Values<'e> {
-    terms: Terms<'e>,
+struct Values<'r, 'e> {
+    terms: Terms<'r, 'e>,
     term: ErlNifTerm,
     raw_params: bool,
     raw_result: bool,
@@ -186,7 +180,7 @@ struct Values<'e> {
     rest: Vec<ErlNifTerm>,
 }
 
-impl Payload for Values<'_> {
+impl Payload for Values<'_, '_> {
     type Value = ErlNifTerm;
 
     #[inline(never)]
@@ -207,7 +201,7 @@ impl Payload for Values<'_> {
     }
 }
 
-impl Values<'_> {
+impl Values<'_, '_> {
     #[inline(always)]
     fn message(&mut self, message: Message<ErlNifTerm>) -> ErlNifTerm {
         let undefined = atoms::undefined().as_c_arg();

@@ -3,7 +3,7 @@
 use super::decode::Wanted;
 use super::terms::Terms;
 use crate::atoms;
-use crate::json::build::{Builder, Options};
+use crate::json::build::{Builder, Options, Room};
 use crate::json::decode::{charge, inspect_binary, schedule_dirty, vocabulary, DIRTY_BYTES};
 use json_core::rpc::{
     self, Checked, Field, Header, HeaderFault, Headers, Message, Name, Str, Target, INVALID_REQUEST,
@@ -88,26 +88,28 @@ unsafe fn here_or_dirty<const N: usize>(
 }
 
 /// What makes terms of the parts of `text`.
-unsafe fn terms<'e>(
+unsafe fn terms<'r, 'e>(
     env: *mut ErlNifEnv,
     text: ErlNifTerm,
     words: ErlNifTerm,
-    options: &'e Options,
+    options: &'r Options,
     on_dirty: bool,
-) -> Option<Terms<'e>> {
+    room: &'r mut Room<'e>,
+) -> Option<Terms<'r, 'e>> {
     // SAFETY: the caller's promise.
     unsafe {
         let input = inspect_binary(env, text)?;
         let words = vocabulary(env, words)?;
-        let builder = Builder::new(env, text, input.len(), options, words, on_dirty);
+        let builder = Builder::new(env, (text, input.len()), options, words, on_dirty, room);
         Some(Terms::new(env, input, builder))
     }
 }
 
 unsafe fn peek(env: *mut ErlNifEnv, args: &[ErlNifTerm; 2], on_dirty: bool) -> Option<ErlNifTerm> {
     let options = Options::default();
+    let mut room = Room::new();
     // SAFETY: the caller's promise.
-    let terms = unsafe { terms(env, args[0], args[1], &options, on_dirty) };
+    let terms = unsafe { terms(env, args[0], args[1], &options, on_dirty, &mut room) };
     let Some(mut terms) = terms else {
         // SAFETY: as above.
         return Some(unsafe { enif_make_badarg(env) });
@@ -195,12 +197,16 @@ unsafe fn headers_match(
 ) -> Option<ErlNifTerm> {
     let [text, words, method, name, protocol_version] = *args;
     let options = Options::default();
+    let mut room = Room::new();
     // SAFETY: the caller's promise.
     let (terms, headers) = unsafe {
         let headers = header(env, method)
             .zip(header(env, name))
             .zip(header(env, protocol_version));
-        (terms(env, text, words, &options, on_dirty), headers)
+        (
+            terms(env, text, words, &options, on_dirty, &mut room),
+            headers,
+        )
     };
     let (Some(mut terms), Some(((method, name), protocol_version))) = (terms, headers) else {
         // SAFETY: as above.

@@ -9,20 +9,20 @@ use json_core::rpc::{
 use json_core::{Sink, Text};
 use rustler::sys::*;
 
-pub struct Terms<'e> {
+pub struct Terms<'r, 'e> {
     pub env: *mut ErlNifEnv,
-    pub input: &'e [u8],
-    pub builder: Builder<'e>,
+    pub input: &'r [u8],
+    pub builder: Builder<'r, 'e>,
     /// An id could not be built here.
     pub refused: bool,
     /// The reply to an invalid request without an id: all of a batch have the same.
     invalid_request: Option<ErlNifTerm>,
 }
 
-impl<'e> Terms<'e> {
+impl<'r, 'e> Terms<'r, 'e> {
     /// # Safety
     /// `env` must be the calling environment and outlive the value.
-    pub unsafe fn new(env: *mut ErlNifEnv, input: &'e [u8], builder: Builder<'e>) -> Self {
+    pub unsafe fn new(env: *mut ErlNifEnv, input: &'r [u8], builder: Builder<'r, 'e>) -> Self {
         Terms {
             env,
             input,
