@@ -148,6 +148,11 @@ impl<S: Storage> Buffer<S> {
         unsafe { self.start.as_ptr().add(self.len) }
     }
 
+    /// How many bytes may be written at the end.
+    pub(super) fn room(&self) -> usize {
+        self.capacity - self.len
+    }
+
     /// # Safety
     /// `count` bytes beyond the end have been written.
     #[inline(always)]

@@ -65,21 +65,50 @@ impl<S: Storage> Buffer<S> {
     fn escaped<const SLASH: bool, const NON_ASCII: bool>(&mut self, text: &[u8]) -> bool {
         let mut rest = text;
         let mut high = false;
+        #[cfg(target_arch = "x86_64")]
+        if !SLASH && !NON_ASCII && text.len() >= LONG && std::arch::is_x86_feature_detected!("avx2")
+        {
+            // SAFETY: the processor has AVX2.
+            (rest, high) = unsafe { self.escaped_avx2(text) };
+        }
         loop {
             self.reserve(rest.len() + SLACK);
             // SAFETY: there is room for the rest unescaped, and SLACK bytes.
-            let (special, seen) = unsafe {
-                let (copied, seen) = plain_run::<SLASH, NON_ASCII>(rest, self.end());
-                self.advance(copied);
-                (copied, seen)
+            let (plain, seen) = unsafe {
+                let (plain, seen) = plain_run::<SLASH, NON_ASCII>(rest, self.end());
+                self.advance(plain);
+                (plain, seen)
             };
             high |= seen;
-            if special == rest.len() {
+            if plain == rest.len() {
                 return high;
             }
-            rest = &rest[special..];
-            rest = self.escapes::<SLASH, NON_ASCII>(rest);
+            rest = self.escapes::<SLASH, NON_ASCII>(&rest[plain..]);
         }
+    }
+
+    /// Writes all but the last bytes, fewer than 64: the rest, and whether there was a byte
+    /// beyond ASCII.
+    ///
+    /// # Safety
+    /// The processor has AVX2.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(never)]
+    unsafe fn escaped_avx2<'a>(&mut self, text: &'a [u8]) -> (&'a [u8], bool) {
+        let mut rest = text;
+        let mut high = false;
+        while rest.len() >= LONG {
+            self.reserve(rest.len() + x86::ROOM);
+            let room = self.room();
+            // SAFETY: there is as much room, and the caller's promise.
+            unsafe {
+                let (read, written, seen) = x86::escape_avx2(rest, self.end(), room);
+                self.advance(written);
+                high |= seen;
+                rest = &rest[read..];
+            }
+        }
+        (rest, high)
     }
 
     /// Replaces the characters at the start of `text` that are special; the rest.
@@ -219,13 +248,9 @@ unsafe fn plain_run<const SLASH: bool, const NON_ASCII: bool>(
     to: *mut u8,
 ) -> (usize, bool) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: the caller's promise; AVX2 is only used where the processor has it.
+    // SAFETY: the caller's promise.
     unsafe {
-        if text.len() >= LONG && std::arch::is_x86_feature_detected!("avx2") {
-            x86::run_avx2::<SLASH, NON_ASCII>(text, to)
-        } else {
-            x86::run_sse2::<SLASH, NON_ASCII>(text, to)
-        }
+        x86::run_sse2::<SLASH, NON_ASCII>(text, to)
     }
     #[cfg(not(target_arch = "x86_64"))]
     // SAFETY: the caller's promise.
@@ -293,6 +318,7 @@ mod portable {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    use super::ESCAPES;
     use std::arch::x86_64::*;
 
     /// Marks of the special bytes and of those beyond ASCII.
@@ -389,48 +415,54 @@ mod x86 {
         }
     }
 
+    /// What must be free beyond the text's own length: one vector of escapes, and what is
+    /// written beyond the end.
+    pub const ROOM: usize = 32 * 6 + 64;
+
+    /// Writes text while 64 bytes of it are left and `room` suffices: how many bytes are read,
+    /// how many written, and whether one was beyond ASCII.
+    ///
     /// # Safety
-    /// As `plain_run`, and the processor has AVX2.
+    /// `to` has `room` bytes and is not within `text`; the processor has AVX2.
     #[target_feature(enable = "avx2")]
-    pub unsafe fn run_avx2<const SLASH: bool, const NON_ASCII: bool>(
-        text: &[u8],
-        to: *mut u8,
-    ) -> (usize, bool) {
+    pub unsafe fn escape_avx2(text: &[u8], to: *mut u8, room: usize) -> (usize, usize, bool) {
         let from = text.as_ptr();
         let len = text.len();
         let mut high = 0;
-        let mut at = 0;
-        // SAFETY: every load is within the text, every store within it and 32 bytes beyond.
+        let (mut at, mut put) = (0, 0);
+        // SAFETY: a load begins at most 32 bytes beyond `at`, of which 64 are left; one turn
+        // writes at most ROOM bytes beyond `put`.
         unsafe {
-            while at + 32 <= len {
+            while at + 64 <= len && put + (len - at) + ROOM <= room {
                 let bytes = _mm256_loadu_si256(from.add(at).cast());
-                _mm256_storeu_si256(to.add(at).cast(), bytes);
-                let mut special = _mm256_or_si256(
+                _mm256_storeu_si256(to.add(put).cast(), bytes);
+                let special = _mm256_or_si256(
                     _mm256_or_si256(
                         _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'"' as i8)),
                         _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'\\' as i8)),
                     ),
                     _mm256_cmpeq_epi8(_mm256_min_epu8(bytes, _mm256_set1_epi8(0x1F)), bytes),
                 );
-                if SLASH {
-                    special = _mm256_or_si256(
-                        special,
-                        _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'/' as i8)),
-                    );
-                }
-                if NON_ASCII {
-                    special = _mm256_or_si256(special, bytes);
-                }
                 high |= _mm256_movemask_epi8(bytes);
-                let special = _mm256_movemask_epi8(special) as u32;
-                if special != 0 {
-                    return (at + special.trailing_zeros() as usize, high != 0);
+                let mut special = _mm256_movemask_epi8(special) as u32;
+                let next = at + 32;
+                while special != 0 {
+                    let plain = special.trailing_zeros() as usize;
+                    let escape = &ESCAPES[usize::from(*from.add(at + plain))];
+                    put += plain;
+                    to.add(put).cast::<[u8; 8]>().write(*escape);
+                    put += usize::from(escape[7]);
+                    at += plain + 1;
+                    // The rest of the vector, to where it belongs now.
+                    let bytes = _mm256_loadu_si256(from.add(at).cast());
+                    _mm256_storeu_si256(to.add(put).cast(), bytes);
+                    special = special >> plain >> 1;
                 }
-                at += 32;
+                put += next - at;
+                at = next;
             }
-            let (rest, beyond) = run_sse2::<SLASH, NON_ASCII>(&text[at..], to.add(at));
-            (at + rest, high != 0 || beyond)
         }
+        (at, put, high != 0)
     }
 }
 

@@ -1,20 +1,24 @@
 //! Terms to JSON text.
 //!
-//! The walk keeps its own stack. It starts on the caller's scheduler; when it has used its
-//! allowance it goes on once, on a dirty scheduler. Between the two the text lives in a resource
-//! and the stack is a term, since terms may move.
+//! The walk keeps its own stack. When the budget of a call is used up it goes on in another: on
+//! the same scheduler, after whoever else waits for it, while that is cheap; otherwise on a dirty
+//! one, to the end. Between calls the text lives in a resource and the stack is a term, since
+//! terms may move.
 //!
 //! What cannot be written here leaves a hole for the Erlang side: huge integers, fragments of
 //! ready text, and terms for which the caller gave a fun.
 
+mod budget;
 mod pairs;
 mod resume;
 mod scalar;
+mod stack;
 mod storage;
 mod terms;
 mod walk;
 
 use super::decode::schedule_dirty;
+use budget::Budget;
 use json_core::write::{Buffer, InvalidUtf8};
 use rustler::sys::*;
 use rustler::{Encoder, Env, Resource, ResourceArc, Term};
@@ -22,13 +26,10 @@ use std::mem::MaybeUninit;
 use std::sync::Mutex;
 use storage::VmBinary;
 pub(crate) use walk::Piece;
-use walk::{Stop, Texts, Walk};
+use walk::{Blocks, Stop, Texts, Walk};
 
 /// Text up to this size is built on the native stack and copied once.
 const BLOCK: usize = 8 * 1024;
-
-/// What one call may do on a normal scheduler, in units of about a nanosecond.
-const ALLOWANCE: i64 = 200_000;
 
 /// How to write; made by `erlmcp_native_json:encode/2` out of its options.
 #[derive(Clone, Copy)]
@@ -103,14 +104,25 @@ pub(crate) unsafe fn encode(
     depth: u32,
 ) -> ErlNifTerm {
     let mut block = [const { MaybeUninit::uninit() }; BLOCK];
-    // SAFETY: the block is used only by the walk, which ends here: what goes on elsewhere has
-    // left the block before. The rest is the caller's promise.
+    let mut blocks = Blocks::UNUSED;
+    // SAFETY: the blocks are used only by the walk, which ends here: what goes on elsewhere has
+    // left them before. The rest is the caller's promise.
     unsafe {
         let text = Buffer::beginning_in(&mut block, VmBinary::default());
-        let mut walk = Walk::new(env, text, options, depth, ALLOWANCE);
+        let mut walk = Walk::new(env, text, &mut blocks, options, depth, Budget::NORMAL);
         walk.start(pieces);
+        go_on(walk)
+    }
+}
+
+/// # Safety
+/// The walk's terms are alive, and `env` is the calling environment.
+unsafe fn go_on(mut walk: Walk) -> ErlNifTerm {
+    let env = walk.env;
+    // SAFETY: the caller's promise.
+    unsafe {
         let end = advance(&mut walk);
-        charge(env, ALLOWANCE - walk.allowance);
+        walk.budget.charge(env);
         match end {
             Ok(()) => answer(walk),
             Err(Stop::Suspended) => suspend(walk),
@@ -132,15 +144,7 @@ unsafe fn advance(walk: &mut Walk) -> Result<(), Stop> {
     }
 }
 
-/// Reductions for `work` nanoseconds.
-unsafe fn charge(env: *mut ErlNifEnv, work: i64) {
-    if work >= 5_000 {
-        // SAFETY: `env` is the calling environment.
-        unsafe { enif_consume_timeslice(env, (work / 10_000).clamp(1, 100) as i32) };
-    }
-}
-
-/// What waits for a dirty scheduler.
+/// What waits for the next call.
 struct Suspended(Mutex<Option<State>>);
 
 struct State {
@@ -159,12 +163,14 @@ unsafe impl Sync for Suspended {}
 #[rustler::resource_impl]
 impl Resource for Suspended {}
 
+/// # Safety
+/// As `go_on`.
 unsafe fn suspend(mut walk: Walk) -> ErlNifTerm {
     let env = walk.env;
     let lifetime = ();
-    // SAFETY: `env` is the calling environment, the name ends with 0, and the arguments are
-    // terms of the environment.
+    // SAFETY: `env` is the calling environment and the arguments are terms of it.
     unsafe {
+        let light = walk.is_light();
         let (frames, holes) = walk.save();
         let null = walk.options.null.unwrap_or(frames);
         let state = State {
@@ -176,7 +182,13 @@ unsafe fn suspend(mut walk: Walk) -> ErlNifTerm {
         let resource = ResourceArc::new(Suspended(Mutex::new(Some(state))));
         let resource = resource.encode(Env::new(&lifetime, env));
         let arguments = [resource.as_c_arg(), frames, holes, null];
-        schedule_dirty(env, c"json_encode", resume, &arguments)
+        if light {
+            let (name, normal) = (c"json_encode".as_ptr(), ERL_NIF_NORMAL_JOB as i32);
+            let count = arguments.len() as i32;
+            enif_schedule_nif(env, name, normal, resume, count, arguments.as_ptr())
+        } else {
+            schedule_dirty(env, c"json_encode", resume_dirty, &arguments)
+        }
     }
 }
 
@@ -185,33 +197,52 @@ unsafe extern "C" fn resume(
     _argc: i32,
     argv: *const ErlNifTerm,
 ) -> ErlNifTerm {
-    crate::boundary::guarded(env, || {
-        let lifetime = ();
-        // SAFETY: only `suspend` schedules this function, with these four terms.
-        unsafe {
-            let [resource, frames, holes, null] = *argv.cast::<[ErlNifTerm; 4]>();
-            let suspended: Option<ResourceArc<Suspended>> =
-                Term::new(Env::new(&lifetime, env), resource).decode().ok();
-            let state = suspended.and_then(|suspended| suspended.0.lock().ok()?.take());
-            let Some(State {
-                text,
-                mut options,
-                depth,
-                texts,
-            }) = state
-            else {
-                return enif_make_badarg(env);
-            };
-            options.null = options.null.map(|_| null);
-            let mut walk = Walk::new(env, text, options, depth, i64::MAX);
-            walk.texts = texts;
-            walk.restore(frames, holes);
-            match advance(&mut walk) {
-                Ok(()) => answer(walk),
-                Err(stop) => error(env, stop),
-            }
-        }
-    })
+    #[cfg(feature = "call_time")]
+    let _span = crate::call_time::Span::start(&RESUMED);
+    // SAFETY: only `suspend` schedules this function.
+    crate::boundary::guarded(env, || unsafe { resumed(env, argv, Budget::NORMAL) })
+}
+
+#[cfg(feature = "call_time")]
+static RESUMED: crate::call_time::CallTime = crate::call_time::CallTime::new("json_encode/resumed");
+#[cfg(feature = "call_time")]
+rustler::codegen_runtime::inventory::submit!(crate::call_time::Counted(&RESUMED));
+
+unsafe extern "C" fn resume_dirty(
+    env: *mut ErlNifEnv,
+    _argc: i32,
+    argv: *const ErlNifTerm,
+) -> ErlNifTerm {
+    // SAFETY: only `suspend` schedules this function.
+    crate::boundary::guarded(env, || unsafe { resumed(env, argv, Budget::DIRTY) })
+}
+
+/// # Safety
+/// `argv` is what `suspend` scheduled, and `env` the calling environment.
+unsafe fn resumed(env: *mut ErlNifEnv, argv: *const ErlNifTerm, budget: Budget) -> ErlNifTerm {
+    let lifetime = ();
+    // SAFETY: the caller's promise.
+    unsafe {
+        let [resource, frames, holes, null] = *argv.cast::<[ErlNifTerm; 4]>();
+        let suspended: Option<ResourceArc<Suspended>> =
+            Term::new(Env::new(&lifetime, env), resource).decode().ok();
+        let state = suspended.and_then(|suspended| suspended.0.lock().ok()?.take());
+        let Some(State {
+            text,
+            mut options,
+            depth,
+            texts,
+        }) = state
+        else {
+            return enif_make_badarg(env);
+        };
+        options.null = options.null.map(|_| null);
+        let mut blocks = Blocks::UNUSED;
+        let mut walk = Walk::new(env, text, &mut blocks, options, depth, budget);
+        walk.texts = texts;
+        walk.restore(frames, holes);
+        go_on(walk)
+    }
 }
 
 unsafe fn answer(mut walk: Walk) -> ErlNifTerm {

@@ -4,6 +4,7 @@ use super::terms;
 use super::walk::{Kind, Stop, Walk};
 use json_core::write::{Buffer, Heap};
 use rustler::sys::*;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// The pairs of an object by the bytes of their keys.
@@ -12,7 +13,7 @@ pub(super) struct Sorted {
     pairs: Vec<(Range<usize>, ErlNifTerm)>,
 }
 
-/// In units of the allowance.
+/// In units of the budget.
 const SORTED_PAIR: i64 = 200;
 
 impl Walk {
@@ -61,34 +62,39 @@ impl Walk {
             |sorted: &Sorted| sorted.pairs.len() as i64 * SORTED_PAIR + sorted.keys.len() as i64;
         // SAFETY: the caller's promise.
         unsafe {
-            match self.collect(object, self.allowance)? {
+            match self.collect(object, self.budget.undivided())? {
                 Some(sorted) => {
-                    self.allowance -= cost(&sorted);
+                    self.budget.spend(cost(&sorted));
                     self.sorted_pairs.push(sorted);
                     self.enter(object, Kind::Sorted, b'{');
                     Ok(())
                 }
-                None => self.later(object),
+                None => {
+                    self.budget.too_large = true;
+                    self.later(object)
+                }
             }
         }
     }
 
-    /// The sorted pairs, unless they cost more than `allowance`.
+    /// The sorted pairs, unless they cost more than `limit`.
     pub(super) unsafe fn collect(
         &mut self,
         object: ErlNifTerm,
-        allowance: i64,
+        limit: i64,
     ) -> Result<Option<Sorted>, Stop> {
         let mut sorted = Sorted {
             keys: Buffer::new(Heap::default()),
             pairs: Vec::new(),
         };
-        let mut left = allowance;
+        let mut left = limit;
         // SAFETY: the caller's promise.
         unsafe {
             let mut size = 0;
             if enif_get_map_size(self.env, object, &mut size) != 0 {
-                let mut iterator = terms::iterator(self.env, object);
+                let mut iterator = MaybeUninit::uninit();
+                terms::iterate(self.env, object, iterator.as_mut_ptr());
+                let mut iterator = iterator.assume_init();
                 let mut result = Ok(Some(()));
                 while let Some((key, value)) = terms::next_pair(self.env, &mut iterator) {
                     result = sorted.add(self.env, key, value, &mut left);

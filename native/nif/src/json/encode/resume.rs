@@ -1,4 +1,4 @@
-//! The walk's state as terms, for the way from one scheduler to another.
+//! The walk's state as terms, for the way from one call to another.
 
 use super::terms;
 use super::walk::{Frame, Hole, Kind, Walk};
@@ -7,7 +7,23 @@ use rustler::sys::*;
 /// The bits of a frame's integer that hold its kind.
 const KIND: u32 = 3;
 
+/// More than this would take a good part of the next call's time to take up.
+const HEAVY: usize = 2_000;
+/// Growing text beyond this may copy it, which takes a good part too.
+const LARGEST: usize = 2 << 20;
+
 impl Walk {
+    /// Whether going on takes little preparation, and the next thing to do is small.
+    pub fn is_light(&mut self) -> bool {
+        let frames = self.frames.items();
+        let counts = || frames.iter().map(|frame| frame.count as usize);
+        !self.budget.too_large
+            && self.text.len() < LARGEST
+            && frames.len() + self.holes.len() < HEAVY
+            && counts().sum::<usize>() < HEAVY
+            && self.sorted_pairs.is_empty()
+    }
+
     /// Frames and holes, each a list with the last one first, of `[Term | Integer]`.
     ///
     /// # Safety
@@ -18,7 +34,7 @@ impl Walk {
         let mut holes = self.terms.nil;
         // SAFETY: the caller's promise.
         unsafe {
-            for frame in &self.frames {
+            for frame in self.frames.items() {
                 let integer = u64::from(frame.count) << KIND | frame.kind as u64;
                 let entry = enif_make_list_cell(env, frame.term, enif_make_uint64(env, integer));
                 frames = enif_make_list_cell(env, entry, frames);
@@ -48,15 +64,17 @@ impl Walk {
                     kind: Kind::from_integer(integer & ((1 << KIND) - 1)),
                 });
             }
-            self.frames.reverse();
-            for frame in self.frames.clone() {
+            self.frames.items().reverse();
+            for at in 0..self.frames.items().len() {
+                let frame = self.frames.items()[at];
                 match frame.kind {
                     Kind::Map => {
-                        let mut iterator = terms::iterator(env, frame.term);
-                        for _ in 0..frame.count {
-                            enif_map_iterator_next(env, &mut iterator);
-                        }
-                        self.iterators.push(iterator);
+                        self.iterators.push_in_place(|iterator| {
+                            terms::iterate(env, frame.term, iterator);
+                            for _ in 0..frame.count {
+                                enif_map_iterator_next(env, iterator);
+                            }
+                        });
                     }
                     Kind::Sorted => {
                         if let Ok(Some(sorted)) = self.collect(frame.term, i64::MAX) {

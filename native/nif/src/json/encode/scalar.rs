@@ -5,7 +5,7 @@ use super::walk::{Hole, Stop, Walk};
 use json_core::write::InvalidUtf8;
 use rustler::sys::*;
 
-/// In units of the allowance.
+/// In units of the budget.
 const ATOM: i64 = 100;
 const BIG_INTEGER: i64 = 2_000;
 const HOLE: i64 = 100;
@@ -33,7 +33,7 @@ impl Walk {
                 self.text.unsigned(value);
                 return Ok(());
             }
-            self.allowance -= BIG_INTEGER;
+            self.budget.spend(BIG_INTEGER);
             match terms::big_integer(self.env, term) {
                 Some((negative, mut limbs)) => self.text.big_integer(negative, &mut limbs),
                 None => self.hole(crate::atoms::integer(), term),
@@ -63,7 +63,7 @@ impl Walk {
         &mut self,
         atom: ErlNifTerm,
     ) -> Result<(), Stop> {
-        self.allowance -= ATOM;
+        self.budget.spend(ATOM);
         let env = self.env;
         // SAFETY: the caller's promise.
         let written: Option<Result<(), InvalidUtf8>> =
@@ -119,7 +119,7 @@ impl Walk {
     }
 
     fn hole_at(&mut self, term: ErlNifTerm) {
-        self.allowance -= HOLE;
+        self.budget.spend(HOLE);
         self.holes.push(Hole {
             at: self.text.len(),
             term,

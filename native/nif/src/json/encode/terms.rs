@@ -82,17 +82,17 @@ pub(crate) unsafe fn pair(
     }
 }
 
-/// An iterator at the first pair of `map`, which must be one; it must be destroyed.
+/// Makes an iterator at the first pair of `map`, which must be one; it must be destroyed.
 #[inline(always)]
-pub(crate) unsafe fn iterator(env: *mut ErlNifEnv, map: ErlNifTerm) -> ErlNifMapIterator {
-    let mut iterator = MaybeUninit::uninit();
+pub(crate) unsafe fn iterate(
+    env: *mut ErlNifEnv,
+    map: ErlNifTerm,
+    iterator: *mut ErlNifMapIterator,
+) {
+    let head = ErlNifMapIteratorEntry::ERL_NIF_MAP_ITERATOR_HEAD;
     // SAFETY: the caller's promise; creation fails for other terms only.
-    unsafe {
-        let head = ErlNifMapIteratorEntry::ERL_NIF_MAP_ITERATOR_HEAD;
-        let created = enif_map_iterator_create(env, map, iterator.as_mut_ptr(), head);
-        assert_ne!(created, 0, "not a map");
-        iterator.assume_init()
-    }
+    let created = unsafe { enif_map_iterator_create(env, map, iterator, head) };
+    assert_ne!(created, 0, "not a map");
 }
 
 /// The pair at the iterator, which moves on.

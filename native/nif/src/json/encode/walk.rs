@@ -1,12 +1,15 @@
 //! The walk over a term, with a stack of its own.
 
+use super::budget::Budget;
 use super::pairs::Sorted;
+use super::stack::Stack;
 use super::storage::VmBinary;
 use super::terms::{self, Terms};
 use super::Options;
 use json_core::write::{Buffer, InvalidUtf8};
 use rustler::sys::*;
 use smallvec::SmallVec;
+use std::mem::MaybeUninit;
 
 /// What to write.
 #[derive(Clone, Copy)]
@@ -17,7 +20,7 @@ pub(crate) enum Piece {
 
 /// Why the walk ends before all is written.
 pub(crate) enum Stop {
-    /// The allowance is used up.
+    /// The budget is used up.
     Suspended,
     Utf8(InvalidUtf8),
     Unsupported(ErlNifTerm),
@@ -75,13 +78,24 @@ pub(super) struct Hole {
     pub term: ErlNifTerm,
 }
 
-/// Costs in units of about a nanosecond; a byte of a string is half a unit.
+/// Costs in units of the budget.
 const NODE: i64 = 20;
 const PUSH: i64 = 40;
-/// A string that costs more is left to a dirty scheduler when the allowance does not suffice.
-const LARGE: i64 = 20_000;
 /// Indentation grows no further, since it would make the text quadratic in the depth.
 const WIDEST: usize = 256;
+
+/// What the stacks of a walk begin in.
+pub(super) struct Blocks {
+    frames: [MaybeUninit<Frame>; 16],
+    iterators: [MaybeUninit<ErlNifMapIterator>; 8],
+}
+
+impl Blocks {
+    pub const UNUSED: Blocks = Blocks {
+        frames: [const { MaybeUninit::uninit() }; 16],
+        iterators: [const { MaybeUninit::uninit() }; 8],
+    };
+}
 
 pub(super) type Texts = SmallVec<[&'static str; 4]>;
 
@@ -91,9 +105,9 @@ pub(crate) struct Walk {
     pub options: Options,
     /// The level of the outermost value.
     pub depth: u32,
-    pub allowance: i64,
-    pub(super) frames: SmallVec<[Frame; 16]>,
-    pub(super) iterators: SmallVec<[ErlNifMapIterator; 8]>,
+    pub budget: Budget,
+    pub(super) frames: Stack<Frame>,
+    pub(super) iterators: Stack<ErlNifMapIterator>,
     pub(super) sorted_pairs: Vec<Sorted>,
     pub(super) holes: Vec<Hole>,
     pub(super) texts: Texts,
@@ -103,7 +117,7 @@ pub(crate) struct Walk {
 
 impl Drop for Walk {
     fn drop(&mut self) {
-        for iterator in &mut self.iterators {
+        for iterator in self.iterators.items() {
             // SAFETY: those in the list are created and not yet destroyed.
             unsafe { enif_map_iterator_destroy(self.env, iterator) };
         }
@@ -112,22 +126,30 @@ impl Drop for Walk {
 
 impl Walk {
     /// # Safety
-    /// `env` is the calling environment.
+    /// `env` is the calling environment; `blocks` outlive the walk.
     pub unsafe fn new(
         env: *mut ErlNifEnv,
         text: Buffer<VmBinary>,
+        blocks: &mut Blocks,
         options: Options,
         depth: u32,
-        allowance: i64,
+        budget: Budget,
     ) -> Self {
+        // SAFETY: the caller's promise; nothing else has the blocks meanwhile.
+        let (frames, iterators) = unsafe {
+            (
+                Stack::beginning_in(&mut blocks.frames),
+                Stack::beginning_in(&mut blocks.iterators),
+            )
+        };
         Walk {
             env,
             text,
             options,
             depth,
-            allowance,
-            frames: SmallVec::new(),
-            iterators: SmallVec::new(),
+            budget,
+            frames,
+            iterators,
             sorted_pairs: Vec::new(),
             holes: Vec::new(),
             texts: SmallVec::new(),
@@ -174,10 +196,10 @@ impl Walk {
         // SAFETY: the caller's promise; every further term is part of one of these.
         unsafe {
             while let Some(value) = self.next::<PLAIN>()? {
-                if self.allowance <= 0 {
+                if !self.budget.suffices() {
                     return self.later(value);
                 }
-                self.allowance -= NODE;
+                self.budget.spend(NODE);
                 self.value::<PLAIN>(value)?;
             }
         }
@@ -196,7 +218,7 @@ impl Walk {
 
     #[inline(always)]
     pub(super) fn enter(&mut self, term: ErlNifTerm, kind: Kind, opening: u8) {
-        self.allowance -= PUSH;
+        self.budget.spend(PUSH);
         self.level += 1;
         self.text.byte(opening);
         self.frames.push(Frame {
@@ -204,17 +226,6 @@ impl Walk {
             count: 0,
             kind,
         });
-    }
-
-    /// Whether a string may be written now.
-    #[inline(always)]
-    fn affordable(&mut self, bytes: &[u8]) -> bool {
-        let cost = bytes.len() as i64 / 2;
-        let affordable = cost <= LARGE || cost <= self.allowance;
-        if affordable {
-            self.allowance -= cost;
-        }
-        affordable
     }
 
     /// Writes a value; of a list or a map only the beginning.
@@ -231,7 +242,7 @@ impl Walk {
                     let Some(bytes) = terms::binary(self.env, value) else {
                         return self.other::<PLAIN>(value);
                     };
-                    if !self.affordable(bytes) {
+                    if !self.budget.string(bytes.len()) {
                         return self.later(value);
                     }
                     self.string::<PLAIN>(bytes)?;
@@ -240,7 +251,8 @@ impl Walk {
                     if !PLAIN && self.options.sorted() {
                         return self.sorted(value);
                     }
-                    self.iterators.push(terms::iterator(self.env, value));
+                    self.iterators
+                        .push_in_place(|iterator| terms::iterate(self.env, value, iterator));
                     self.enter(value, Kind::Map, b'{');
                 }
                 ErlNifTermType::ERL_NIF_TERM_TYPE_INTEGER => self.integer(value)?,
@@ -252,7 +264,7 @@ impl Walk {
                 }
                 ErlNifTermType::ERL_NIF_TERM_TYPE_ATOM => self.atom::<PLAIN>(value)?,
                 ErlNifTermType::ERL_NIF_TERM_TYPE_FLOAT => {
-                    self.allowance -= NODE;
+                    self.budget.spend(NODE);
                     self.text.float(terms::float(self.env, value));
                 }
                 _ => return self.other::<PLAIN>(value),
@@ -296,9 +308,10 @@ impl Walk {
                             }
                             return Ok(Some(value));
                         }
-                        if let Some(mut iterator) = self.iterators.pop() {
-                            enif_map_iterator_destroy(self.env, &mut iterator);
+                        if let Some(iterator) = self.iterators.last_mut() {
+                            enif_map_iterator_destroy(self.env, iterator);
                         }
+                        self.iterators.pop();
                         b'}'
                     }
                     Kind::Sorted => {
@@ -388,7 +401,7 @@ impl Walk {
         unsafe {
             match terms::binary(self.env, key) {
                 Some(bytes) => {
-                    if !self.affordable(bytes) {
+                    if !self.budget.string(bytes.len()) {
                         return Err(Stop::Suspended);
                     }
                     self.separate::<PLAIN>(count);
