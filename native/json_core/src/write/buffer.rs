@@ -132,6 +132,36 @@ impl<S: Storage> Buffer<S> {
         }
     }
 
+    /// As `extend` for at most 32 bytes, without a call.
+    #[inline(always)]
+    pub(super) fn extend_short(&mut self, bytes: &[u8]) {
+        /// The first and the last `N` bytes, which together are all.
+        #[inline(always)]
+        unsafe fn both_ends<const N: usize>(bytes: &[u8], to: *mut u8) {
+            let last = bytes.len() - N;
+            // SAFETY: `bytes` has N to 2 N bytes, and `to` has room for them.
+            unsafe {
+                let from = bytes.as_ptr();
+                to.cast::<[u8; N]>().write(from.cast::<[u8; N]>().read());
+                let tail = from.add(last).cast::<[u8; N]>().read();
+                to.add(last).cast::<[u8; N]>().write(tail);
+            }
+        }
+        self.reserve(bytes.len());
+        let to = self.end();
+        // SAFETY: there is room for the bytes.
+        unsafe {
+            match bytes.len() {
+                16..=32 => both_ends::<16>(bytes, to),
+                8..=15 => both_ends::<8>(bytes, to),
+                4..=7 => both_ends::<4>(bytes, to),
+                2..=3 => both_ends::<2>(bytes, to),
+                _ => return self.extend(bytes),
+            }
+            self.advance(bytes.len());
+        }
+    }
+
     pub fn spaces(&mut self, count: usize) {
         self.reserve(count);
         // SAFETY: there is room.

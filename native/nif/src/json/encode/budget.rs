@@ -7,10 +7,10 @@ use rustler::sys::{enif_consume_timeslice, ErlNifEnv};
 use std::time::{Duration, Instant};
 
 /// One portion; small terms need no more, and no clock.
-const PORTION: i64 = 20_000;
+const PORTION: i64 = 10_000;
 
 /// Portions are given out until so much time has passed since the first was used up.
-const TIME: Duration = Duration::from_micros(300);
+const TIME: Duration = Duration::from_micros(250);
 
 /// What a byte of a string may take when every one of them must be escaped.
 const NANOSECONDS_PER_BYTE: u64 = 2;
@@ -64,7 +64,7 @@ impl Budget {
     /// Units for work that cannot stop midway.
     pub fn undivided(&self) -> i64 {
         if self.limited {
-            5 * PORTION
+            10 * PORTION
         } else {
             i64::MAX
         }

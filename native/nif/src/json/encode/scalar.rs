@@ -6,7 +6,7 @@ use json_core::write::InvalidUtf8;
 use rustler::sys::*;
 
 /// In units of the budget.
-const ATOM: i64 = 100;
+const ATOM: i64 = 400;
 const BIG_INTEGER: i64 = 2_000;
 const HOLE: i64 = 100;
 

@@ -242,7 +242,7 @@ impl Walk {
                     let Some(bytes) = terms::binary(self.env, value) else {
                         return self.other::<PLAIN>(value);
                     };
-                    if !self.budget.string(bytes.len()) {
+                    if !self.budget.string(bytes.len() * if PLAIN { 1 } else { 3 }) {
                         return self.later(value);
                     }
                     self.string::<PLAIN>(bytes)?;
@@ -401,7 +401,7 @@ impl Walk {
         unsafe {
             match terms::binary(self.env, key) {
                 Some(bytes) => {
-                    if !self.budget.string(bytes.len()) {
+                    if !self.budget.string(bytes.len() * if PLAIN { 1 } else { 3 }) {
                         return Err(Stop::Suspended);
                     }
                     self.separate::<PLAIN>(count);
@@ -419,6 +419,7 @@ impl Walk {
 
     #[inline(never)]
     unsafe fn other_key<const PLAIN: bool>(&mut self, key: ErlNifTerm) -> Result<(), Stop> {
+        self.budget.spend(NODE);
         // SAFETY: the caller's promise.
         unsafe {
             match enif_term_type(self.env, key) {
