@@ -40,7 +40,7 @@ impl<S: Storage> Buffer<S> {
                 // By halves, so that the processor can divide.
                 let high = remainder << 32 | *limb >> 32;
                 let low = (high % CHUNK) << 32 | *limb & 0xFFFF_FFFF;
-                *limb = (high / CHUNK) << 32 | low / CHUNK;
+                *limb = ((high / CHUNK) << 32) | (low / CHUNK);
                 remainder = low % CHUNK;
             }
             chunks.push(remainder);

@@ -74,6 +74,9 @@ impl Options {
             non_ascii: self.flags & Self::NON_ASCII != 0,
         }
     }
+    pub fn escapes_more(&self) -> bool {
+        self.flags & (Self::SLASH | Self::NON_ASCII) != 0
+    }
     pub fn sorted(&self) -> bool {
         self.flags & Self::SORT != 0
     }

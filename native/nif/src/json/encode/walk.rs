@@ -387,7 +387,7 @@ impl Walk {
 
     #[inline(always)]
     pub(super) fn string<const PLAIN: bool>(&mut self, bytes: &[u8]) -> Result<(), InvalidUtf8> {
-        if PLAIN {
+        if PLAIN || !self.options.escapes_more() {
             self.text.string(bytes)
         } else {
             self.text.string_escaping(bytes, self.options.escape())
