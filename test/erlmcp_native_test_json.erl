@@ -61,7 +61,7 @@ integer() ->
     proper_types:oneof([
         proper_types:integer(),
         let_(
-            {proper_types:oneof([7, 8, 15, 16, 31, 32, 52, 53, 58, 59, 60, 61, 62, 63, 64, 65, 128]),
+            {proper_types:oneof([7, 8, 15, 16, 31, 32, 52, 53, 58, 59, 60, 61, 62, 63, 64, 128]),
                 proper_types:range(-2, 2), proper_types:oneof([1, -1])},
             fun({Power, Offset, Sign}) -> Sign * ((1 bsl Power) + Offset) end
         ),
@@ -118,7 +118,8 @@ encodable() ->
     proper_types:sized(fun encodable/1).
 
 encodable(Size) when Size < 2 ->
-    proper_types:oneof([scalar(), proper_types:oneof(['', undefined, 'ok "then"', 'ÿ', '日本'])]);
+    Atom = proper_types:oneof(['', undefined, 'ok "then"', 'ÿ', '日本']),
+    proper_types:oneof([scalar(), Atom]);
 encodable(Size) ->
     Inner = proper_types:lazy(fun() -> encodable(Size div 3) end),
     Key = proper_types:oneof([key(), integer(), float(), proper_types:oneof([id, true, 'é"'])]),
@@ -217,7 +218,8 @@ write_float(Float) ->
     end.
 
 write_char(Char, Escape) when Char < 32; Char =:= $"; Char =:= $\\ ->
-    one_of([short_escape(Char), unicode_escape(Char) | lists:duplicate(Escape, short_escape(Char))]);
+    Short = short_escape(Char),
+    one_of([Short, unicode_escape(Char) | lists:duplicate(Escape, Short)]);
 write_char($/, _) ->
     one_of([<<"/">>, <<"\\/">>, <<"\\u002f">>]);
 write_char(Char, Escape) ->
