@@ -53,9 +53,11 @@ count_ct() {
         END { print p + 0, f + 0, s + 0 }' "$1"
 }
 
+# Common Test gives the reason on the line after, as `{tc_user_skip,Reason}`.
 skip_reasons() {
-    grep -A1 -E '^%%% .*: SKIPPED$' "$1" | grep -v -e '^--$' | sed 's/^%%% /    skipped: /'
-    grep -E '^test .* \.\.\. ignored' "$1" | sed 's/^/    skipped: /'
+    awk '/^%%% .*: SKIPPED$/ { name = $2 " " $4; getline; sub(/^%%% [^ ]+ ==> /, "")
+            print "    skipped: " name " " $0 }
+        /^test .* \.\.\. ignored/ { sub(/^test /, ""); print "    skipped: " $0 }' "$1"
 }
 
 scripts/setup.sh || { echo "0 passed, 1 failed"; exit 1; }
@@ -63,13 +65,25 @@ scripts/setup.sh || { echo "0 passed, 1 failed"; exit 1; }
 # Tests build one profile, with the checks that release leaves out; its dependencies are built once.
 tested=(env PROFILE=quick CARGO_PROFILE_QUICK_DEBUG_ASSERTIONS=true
     CARGO_PROFILE_QUICK_OVERFLOW_CHECKS=true)
-cargo_args=(--quiet --locked --workspace --target-dir target --profile quick)
+library=(--locked --workspace --target-dir target --profile quick)
+# The reports' program and the fuzz targets are workspaces of their own.
+bench=(--locked --workspace --target-dir target --manifest-path bench/Cargo.toml)
 
-step "cargo fmt --check" count_step cargo fmt --check
+format() {
+    local manifest status=0
+    for manifest in Cargo.toml bench/Cargo.toml native/fuzz/Cargo.toml; do
+        [ ! -f $manifest ] || cargo fmt --all --check --manifest-path $manifest || status=1
+    done
+    return $status
+}
+
+step "cargo fmt --check" count_step format
 step "cargo clippy" count_step "${tested[@]}" \
-    cargo clippy "${cargo_args[@]}" --all-targets -- -D warnings
+    cargo clippy "${library[@]}" --all-targets -- -D warnings
 step "cargo test --workspace" count_cargo "${tested[@]}" \
-    cargo test "${cargo_args[@]}" --no-fail-fast
+    cargo test "${library[@]}" --no-fail-fast
+step "cargo clippy (bench)" count_step cargo clippy "${bench[@]}" --all-targets -- -D warnings
+step "cargo test (bench)" count_cargo cargo test "${bench[@]}" --no-fail-fast
 step "rebar3 compile" count_step rebar3 compile
 step "rebar3 xref" count_step rebar3 xref
 step "rebar3 dialyzer" count_step rebar3 dialyzer
