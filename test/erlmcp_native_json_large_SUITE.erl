@@ -12,6 +12,7 @@
     hundred_thousand_messages/1,
     long_strings/1,
     strings_option/1,
+    large_round_trips/1,
     decode_shares_scheduler/1,
     encode_shares_scheduler/1,
     work_is_charged/1,
@@ -28,8 +29,8 @@ suite() ->
 all() ->
     [
         deep_unclosed, deep_closed, deep_encode, long_digits, short_strings_pin_nothing,
-        hundred_thousand_messages, long_strings, strings_option, decode_shares_scheduler,
-        encode_shares_scheduler, work_is_charged, native_memory_returns, many_processes
+        hundred_thousand_messages, long_strings, strings_option, large_round_trips,
+        decode_shares_scheduler, encode_shares_scheduler, work_is_charged, native_memory_returns, many_processes
     ].
 
 %% Depth
@@ -208,6 +209,37 @@ shares(Text, Part) ->
     binary:referenced_byte_size(Part) >= byte_size(Text).
 
 %% Schedulers
+
+%% Terms that take many slices, of every shape in which a slice can end.
+large_round_trips(_) ->
+    Wide = maps:from_list([
+        {<<"key ", (integer_to_binary(N))/binary>>, [N, N * 1.5, #{<<"n">> => N bsl 60}]}
+     || N <- lists:seq(1, 30000)
+    ]),
+    Long = binary:copy(<<"a\"b\n"/utf8, "é"/utf8, "plain text of some length">>, 60000),
+    Nested = lists:foldl(
+        fun(N, Inner) -> #{<<"a">> => lists:seq(N, N + 20), <<"b">> => Inner, <<"c">> => N} end,
+        null,
+        lists:seq(1, 20000)
+    ),
+    [
+        begin
+            Text = ?json:encode(Term, Options),
+            true = brief(fun() -> Term =:= ?json:decode(Text) end),
+            true = brief(fun() -> Term =:= erlmcp_json_baseline:decode(Text) end),
+            true = Text =:= iolist_to_binary(?json:encode_to_iodata(Term, Options))
+        end
+     || Term <- [Wide, Long, [Long, Wide, Long], Nested, large_term(), lists:seq(1, 500000)],
+        Options <- [#{}, #{sort_keys => true}, #{escape => unicode, escape_slash => true}]
+    ],
+    Pretty = ?json:encode(Wide, #{pretty => true, sort_keys => true}),
+    true = brief(fun() -> Wide =:= ?json:decode(Pretty) end),
+    %% Holes that are filled in Erlang, thousands of them.
+    Holes = [[{N, self()}, {json, <<"{}">>}, 1 bsl (2000 + N rem 7)] || N <- lists:seq(1, 5000)],
+    Filled = ?json:encode(Holes, #{fragments => true, other => fun({N, _}) -> [N] end}),
+    true = brief(fun() ->
+        [[[N], #{}, 1 bsl (2000 + N rem 7)] || N <- lists:seq(1, 5000)] =:= ?json:decode(Filled)
+    end).
 
 %% With one scheduler, another process gets its turns while a large document is coded.
 decode_shares_scheduler(_) ->
