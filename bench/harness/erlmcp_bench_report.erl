@@ -7,22 +7,30 @@
 -define(SCHEMA_VERSION, 1).
 
 %% Geometric mean and least of the ratios, for each pair of subjects in each group: over all
-%% cases, and over each set where there are several.
+%% cases, and over each set where there are several. Ours come first.
 -spec summary([erlmcp_bench_measure:result()]) -> [map()].
 summary(Results) ->
-    Keys = unique([
-        {Group, Set, Subject, To}
-     || #{group := Group, set := Own, comparisons := Comparisons} <- Results,
+    Keys = [
+        {Group, rank(Subject, Measures), Subject, To, Set}
+     || #{group := Group, set := Own, measures := Measures, comparisons := Comparisons} <- Results,
         #{subject := Subject, to := To} <- Comparisons,
-        Set <- [all, Own]
-    ]),
+        Set <- [all, Own],
+        Set =:= all orelse length(sets(Group, Results)) > 1
+    ],
     [
-        over(Key, Ratios)
-     || {Group, Set, Subject, To} = Key <- lists:sort(Keys),
-        Set =:= all orelse length(sets(Group, Results)) > 1,
-        Ratios <- [ratios(Results, #{group => Group, set => Set}, Subject, To)],
-        Ratios =/= []
+        over({Group, Set, Subject, To}, ratios(Results, #{group => Group, set => Set}, Subject, To))
+     || {Group, Rank, Subject, To, Set} <- lists:usort(Keys),
+        Rank =/= variant
     ].
+
+%% In the order of terms: numbers before atoms.
+rank(Subject, Measures) ->
+    [Role] = [Role || #{name := Name, role := Role} <- Measures, Name =:= Subject],
+    case Role of
+        measured -> 0;
+        peer -> 1;
+        variant -> variant
+    end.
 
 over({Group, Set, Subject, To}, Ratios) ->
     {Least, Id} = lists:min(Ratios),
@@ -36,8 +44,6 @@ over({Group, Set, Subject, To}, Ratios) ->
         least => Least,
         least_id => Id
     }.
-
-unique(List) -> lists:usort(List).
 
 sets(Group, Results) ->
     lists:usort([Set || #{group := G, set := Set} <- Results, G =:= Group]).
@@ -242,7 +248,7 @@ write(Run, Options) ->
             Name = io_lib:format("~b-~2..0b-~2..0b-~ts.json", [Year, Month, Day, erlmcp_bench_environment:machine()]),
             Copy = filename:join(Dir, Name),
             ok = filelib:ensure_dir(Copy),
-            ok = file:write_file(Copy, erlmcp_bench_writer:pretty(document(Run, no_rounds))),
+            ok = file:write_file(Copy, [erlmcp_bench_writer:compact(document(Run, no_rounds)), $\n]),
             io:format("record:  ~ts~n", [Copy]);
         error ->
             ok

@@ -88,7 +88,10 @@ fn environment(page: &mut String, run: &Run) -> std::fmt::Result {
         _ => page.push_str("<p class=\"note\">What else the machine did meanwhile is not known.</p>\n"),
     }
     page.push_str("<ul class=\"subjects\">\n");
-    for (name, version) in &run.subjects {
+    let mut subjects: Vec<_> = run.subjects.iter().collect();
+    let compared = run.compared();
+    subjects.sort_by_key(|(name, _)| compared.iter().position(|other| other == name));
+    for (name, version) in subjects {
         let colour = chart::hex(chart::colour(run, name));
         writeln!(
             page,
