@@ -33,13 +33,17 @@ wrong_results_are_not_timed(_Config) ->
         subject(failing, peer, fun() -> error(no) end)
     ]),
     [right] = [Name || #{name := Name} <- maps:get(measures, Result)],
-    [{wrong, measured, <<"at a: at 0: 2 instead of 1">>}, {failing, peer, <<"{error,no}">>}] = maps:get(wrong, Result),
+    [
+        {wrong, measured, <<"at a: at 0: 2 instead of 1">>},
+        {failing, peer, <<"{error,no}">>}
+    ] = maps:get(wrong, Result),
     [] = maps:get(comparisons, Result).
 
 the_slower_is_slower(_Config) ->
     Work = fun(Size) -> fun() -> lists:foldl(fun erlang:'+'/2, 0, lists:seq(1, Size)) * 0 end end,
-    #{comparisons := [#{subject := quick, to := slow, ratio := Ratio, low := Low, high := High}], measures := Measures} =
+    #{comparisons := [Comparison], measures := Measures} =
         measured(0, [subject(quick, measured, Work(100)), subject(slow, baseline, Work(5000))]),
+    #{subject := quick, to := slow, ratio := Ratio, low := Low, high := High} = Comparison,
     true = Ratio > 5 andalso Low =< Ratio andalso Ratio =< High,
     [#{reductions := Few, samples := Samples, quantiles := Quantiles}, #{reductions := Many}] = Measures,
     true = Many > 10 * Few,

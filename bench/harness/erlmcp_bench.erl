@@ -26,7 +26,8 @@
 main() ->
     case arguments(init:get_plain_arguments(), #{}) of
         {ok, #{list := true} = Options} ->
-            lists:foreach(fun(#{group := Group, id := Id}) -> io:format("~ts ~ts~n", [Group, Id]) end, chosen(Options)),
+            List = fun(#{group := Group, id := Id}) -> io:format("~ts ~ts~n", [Group, Id]) end,
+            lists:foreach(List, chosen(Options)),
             halt(0);
         {ok, Options} ->
             case run(Options) of

@@ -5,8 +5,9 @@
 %% own, with the default heap and collected just before: one call by itself, which pays for the
 %% growth of the heap (`first`), some calls to settle, and the batch whose time counts (`rounds`),
 %% as in a process that lives longer. The batch is as long as the settings say, so the clock's
-%% cost is lost in it; the loop's own cost (a fun call) is not taken off. The times of single calls are sampled apart from the batches, interleaved too,
-%% and hold the clock's cost. Allocation is counted by tracing the collections of one more process.
+%% cost is lost in it; the loop's own cost (a fun call) is not taken off. The times of single
+%% calls are sampled apart from the batches, interleaved too, and hold the clock's cost.
+%% Allocation is counted by tracing the collections of one more process.
 -module(erlmcp_bench_measure).
 
 -export([run/3, settings/1, clock_cost/0]).

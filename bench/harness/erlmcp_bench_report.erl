@@ -192,7 +192,10 @@ result(#{group := Group, id := Id, set := Set, bytes := Bytes} = Result, Detail)
         {<<"not_measured">>,
             {
                 [{atom_to_binary(Name), Why} || {Name, Why} <- maps:get(missing, Result)] ++
-                    [{atom_to_binary(Name), <<"wrong result: ", Why/binary>>} || {Name, _, Why} <- maps:get(wrong, Result)]
+                    [
+                        {atom_to_binary(Name), <<"wrong result: ", Why/binary>>}
+                     || {Name, _, Why} <- maps:get(wrong, Result)
+                    ]
             }}
     ]}.
 
@@ -245,7 +248,8 @@ write(Run, Options) ->
     case maps:find(record, Options) of
         {ok, Dir} ->
             {{Year, Month, Day}, _} = calendar:universal_time(),
-            Name = io_lib:format("~b-~2..0b-~2..0b-~ts.json", [Year, Month, Day, erlmcp_bench_environment:machine()]),
+            Machine = erlmcp_bench_environment:machine(),
+            Name = io_lib:format("~b-~2..0b-~2..0b-~ts.json", [Year, Month, Day, Machine]),
             Copy = filename:join(Dir, Name),
             ok = filelib:ensure_dir(Copy),
             ok = file:write_file(Copy, [erlmcp_bench_writer:compact(document(Run, no_rounds)), $\n]),
@@ -262,7 +266,9 @@ page(Root, File, Page) ->
         Cargo ->
             Manifest = filename:join([Root, "bench", "Cargo.toml"]),
             Arguments = ["run", "--release", "--quiet", "--locked", "--manifest-path", Manifest, "--", File, Page],
-            Port = open_port({spawn_executable, Cargo}, [{args, Arguments}, exit_status, stderr_to_stdout, binary]),
+            Port = open_port({spawn_executable, Cargo}, [
+                {args, Arguments}, exit_status, stderr_to_stdout, binary
+            ]),
             case finished(Port, []) of
                 {0, _} -> io:format("page:    ~ts~n", [Page]);
                 {_, Said} -> io:format("page:    not made:~n~ts~n", [Said])

@@ -21,13 +21,29 @@ groups(Results) ->
 
 group(Group, Results) ->
     io:format("~n~ts~n", [Group]),
-    row(["", "median", "calls/s", "MB/s", "first", "p50", "p99", "p99.9", "heap B", "binary B", "reds", "x pure Erlang [95 %]"]),
+    row([
+        "",
+        "median",
+        "calls/s",
+        "MB/s",
+        "first",
+        "p50",
+        "p99",
+        "p99.9",
+        "heap B",
+        "binary B",
+        "reds",
+        "x pure Erlang [95 %]"
+    ]),
     lists:foreach(fun result/1, [Result || #{group := G} = Result <- Results, G =:= Group]).
 
 result(#{id := Id, bytes := Bytes, measures := Measures, comparisons := Comparisons, wrong := Wrong}) ->
     io:format("~ts (~ts bytes)~n", [Id, thousands(Bytes)]),
     lists:foreach(fun(Measure) -> measure(Measure, Bytes, Comparisons) end, Measures),
-    lists:foreach(fun({Name, _, Why}) -> io:format("  ~ts: WRONG RESULT, not timed: ~ts~n", [Name, Why]) end, Wrong).
+    lists:foreach(
+        fun({Name, _, Why}) -> io:format("  ~ts: WRONG RESULT, not timed: ~ts~n", [Name, Why]) end,
+        Wrong
+    ).
 
 measure(#{name := Name, role := Role, median := Median, quantiles := Quantiles} = Measure, Bytes, Comparisons) ->
     row([
@@ -73,7 +89,8 @@ row([First | Rest]) ->
 summary(Summary) ->
     io:format("~ntimes faster: geometric mean and least over the cases~n", []),
     lists:foreach(
-        fun(#{group := Group, set := Set, subject := Subject, to := To, cases := Cases, mean := Mean, least := Least, least_id := Id}) ->
+        fun(#{group := Group, set := Set, subject := Subject, to := To} = Line) ->
+            #{cases := Cases, mean := Mean, least := Least, least_id := Id} = Line,
             io:format("  ~ts~ts~ts~8.2f   least ~5.2f at ~ts (~b cases)~n", [
                 string:pad(atom_to_list(Group), 18),
                 string:pad(atom_to_list(Set), 8),

@@ -61,6 +61,9 @@ targets() ->
     Target = fun(Text, Group, Figure, More) ->
         maps:merge(#{text => Text, group => Group, subject => native, figure => Figure}, More)
     end,
+    Erlang = fun(AtLeast) -> {least, pure_erlang, AtLeast} end,
+    Large = #{min_bytes => 1024},
+    Small = #{ids => [tools_call_174b]},
     [
         Target(<<"decode over jiffy, all">>, json_decode, {mean, jiffy, 2.5}, #{}),
         Target(<<"decode over jiffy, least">>, json_decode, {least, jiffy, 1.4}, #{}),
@@ -68,8 +71,8 @@ targets() ->
         Target(<<"encode over jiffy, MCP messages">>, json_encode, {mean, jiffy, 2.5}, #{set => mcp}),
         Target(<<"encode over jiffy, files">>, json_encode, {mean, jiffy, 1.8}, #{set => files}),
         Target(<<"encode over torque, all">>, json_encode, {mean, torque, 1.1}, #{}),
-        Target(<<"decode over pure Erlang from 1 KB, least">>, json_decode, {least, pure_erlang, 3.0}, #{min_bytes => 1024}),
-        Target(<<"encode over pure Erlang from 1 KB, least">>, json_encode, {least, pure_erlang, 2.5}, #{min_bytes => 1024}),
-        Target(<<"decode over pure Erlang, 174 bytes">>, json_decode, {least, pure_erlang, 2.5}, #{ids => [tools_call_174b]}),
-        Target(<<"encode over pure Erlang, 174 bytes">>, json_encode, {least, pure_erlang, 1.5}, #{ids => [tools_call_174b]})
+        Target(<<"decode over pure Erlang from 1 KB, least">>, json_decode, Erlang(3.0), Large),
+        Target(<<"encode over pure Erlang from 1 KB, least">>, json_encode, Erlang(2.5), Large),
+        Target(<<"decode over pure Erlang, 174 bytes">>, json_decode, Erlang(2.5), Small),
+        Target(<<"encode over pure Erlang, 174 bytes">>, json_encode, Erlang(1.5), Small)
     ].

@@ -9,8 +9,8 @@
     name := atom(),
     role := measured | baseline | peer,
     version := binary(),
-    decode => fun((binary()) -> term()),
-    encode => fun((term()) -> binary()),
+    decode := fun((binary()) -> term()),
+    encode := fun((term()) -> binary()),
     %% Encoding without the last step to a binary, where the coder has it.
     iodata => fun((term()) -> iodata()),
     %% Encoding where `{json, IoData}` is taken as it is.
@@ -21,18 +21,17 @@
 
 -spec all() -> [coder()].
 all() ->
-    ours() ++ baseline() ++ lists:append([Peer() || {_, Peer} <- peers()]).
+    [ours(), baseline() | lists:append([Peer() || {_, Peer} <- peers()])].
 
-%% Ours and the usual peers that are not there.
+%% The usual peers that are not there.
 -spec missing() -> [{atom(), binary()}].
 missing() ->
-    [{native, <<"erlmcp_native_json is not there">>} || ours() =:= []] ++
-        [{Name, <<"not on the code path">>} || {Name, Peer} <- peers(), Peer() =:= []].
+    [{Name, <<"not on the code path">>} || {Name, Peer} <- peers(), Peer() =:= []].
 
 %% The decoder that answers are checked by.
 -spec reference() -> fun((binary()) -> term()).
 reference() ->
-    [#{decode := Decode}] = baseline(),
+    #{decode := Decode} = baseline(),
     Decode.
 
 %% A coder with another atom for null is given that one to encode, and its answers are compared
@@ -52,27 +51,14 @@ replace(Old, New, Tuple) when is_tuple(Tuple) -> list_to_tuple(replace(Old, New,
 replace(_, _, Other) -> Other.
 
 ours() ->
-    case erlmcp_bench_suite:present(erlmcp_native_json, []) of
-        true ->
-            [
-                maps:merge(
-                    #{name => native, role => measured, version => erlmcp_bench_suite:version(erlmcp_native)},
-                    maps:filter(fun(_, Fun) -> exported(Fun) end, #{
-                        decode => fun erlmcp_native_json:decode/1,
-                        encode => fun erlmcp_native_json:encode/1,
-                        iodata => fun erlmcp_native_json:encode_to_iodata/1
-                    })
-                )
-            ];
-        false ->
-            []
-    end.
-
-exported(Fun) ->
-    {module, Module} = erlang:fun_info(Fun, module),
-    {name, Name} = erlang:fun_info(Fun, name),
-    {arity, Arity} = erlang:fun_info(Fun, arity),
-    erlang:function_exported(Module, Name, Arity).
+    #{
+        name => native,
+        role => measured,
+        version => erlmcp_bench_suite:version(erlmcp_native),
+        decode => fun erlmcp_native_json:decode/1,
+        encode => fun erlmcp_native_json:encode/1,
+        iodata => fun erlmcp_native_json:encode_to_iodata/1
+    }.
 
 %% The strongest pure Erlang there is: OTP's own from release 27, the one kept here before.
 baseline() ->
@@ -93,16 +79,14 @@ baseline() ->
                     fun erlmcp_json_baseline:encode/1
                 }
         end,
-    [
-        #{
-            name => pure_erlang,
-            role => baseline,
-            version => Version,
-            decode => Decode,
-            encode => Encode,
-            iodata => IoData
-        }
-    ].
+    #{
+        name => pure_erlang,
+        role => baseline,
+        version => Version,
+        decode => Decode,
+        encode => Encode,
+        iodata => IoData
+    }.
 
 peers() ->
     [

@@ -10,7 +10,8 @@
 
 -spec cases() -> [erlmcp_bench_measure:bench_case()].
 cases() ->
-    Workloads = [Workload || #{id := Id} = Workload <- erlmcp_bench_json_workloads:all(), lists:member(Id, ?IDS)],
+    All = erlmcp_bench_json_workloads:all(),
+    Workloads = [Workload || #{id := Id} = Workload <- All, lists:member(Id, ?IDS)],
     [decode_case(rpc_decode_raw, #{params => raw}, Workload) || Workload <- Workloads] ++
         [decode_case(rpc_decode_built, #{}, Workload) || Workload <- Workloads] ++
         [reply_case(Workload) || Workload <- Workloads].
@@ -18,26 +19,25 @@ cases() ->
 %% Decoding.
 
 decode_case(Group, Options, #{json := Json, term := Term} = Workload) ->
-    Ours =
-        case erlmcp_bench_suite:present(erlmcp_native_rpc, [{decode, 2}]) of
-            true ->
-                [
-                    #{
-                        name => native,
-                        role => measured,
-                        call => fun() -> erlmcp_native_rpc:decode(Json, Options) end,
-                        normal => fun built/1
-                    }
-                ];
-            false ->
-                []
-        end,
+    Ours = #{
+        name => native,
+        role => measured,
+        call => fun() -> erlmcp_native_rpc:decode(Json, Options) end,
+        normal => fun built/1
+    },
     Others = [
-        #{name => Name, role => Role, call => fun() -> classify(Decode(Json)) end, normal => fun(Message) -> erlmcp_bench_json_coders:output(Coder, Message) end}
-     || #{name := Name, role := Role, decode := Decode} = Coder <- erlmcp_bench_json_coders:all(),
-        Role =/= measured
+        #{
+            name => Name,
+            role => Role,
+            call => fun() -> classify(Decode(Json)) end,
+            normal => fun(Message) -> erlmcp_bench_json_coders:output(Coder, Message) end
+        }
+     || #{name := Name, role := Role, decode := Decode} = Coder <- others()
     ],
-    bench_case(Group, Workload, byte_size(Json), classify(Term), Ours ++ Others, <<"erlmcp_native_rpc:decode/2 is not there">>).
+    bench_case(Group, Workload, classify(Term), [Ours | Others]).
+
+others() ->
+    [Coder || #{role := Role} = Coder <- erlmcp_bench_json_coders:all(), Role =/= measured].
 
 %% Raw parameters, as the reference decodes them.
 built({batch, Messages}) -> {batch, [built(Message) || Message <- Messages]};
@@ -62,19 +62,19 @@ classify(#{<<"jsonrpc">> := <<"2.0">>, <<"id">> := Id, <<"result">> := Result}) 
 
 reply_case(#{json := Ready, term := Result} = Workload) ->
     Read = erlmcp_bench_json_coders:reference(),
-    Normal = fun(Reply) -> Read(iolist_to_binary(Reply)) end,
+    Normal = fun(Text) -> Read(iolist_to_binary(Text)) end,
     Reply = #{<<"jsonrpc">> => <<"2.0">>, <<"id">> => 7, <<"result">> => Result},
-    Subjects =
-        [
-            #{name => native, role => measured, call => fun() -> erlmcp_native_rpc:encode_response(7, {json, Ready}) end}
-         || erlmcp_bench_suite:present(erlmcp_native_rpc, [{encode_response, 2}])
-        ] ++
-            [
-                #{name => Name, role => Role, call => encoder(Coder, Reply, Ready)}
-             || #{name := Name, role := Role} = Coder <- erlmcp_bench_json_coders:all(),
-                Role =/= measured
-            ],
-    bench_case(rpc_reply, Workload, byte_size(Ready), Reply, [S#{normal => Normal} || S <- Subjects], <<"erlmcp_native_rpc:encode_response/2 is not there">>).
+    Ours = #{
+        name => native,
+        role => measured,
+        call => fun() -> erlmcp_native_rpc:encode_response(7, {json, Ready}) end,
+        normal => Normal
+    },
+    Others = [
+        #{name => Name, role => Role, call => encoder(Coder, Reply, Ready), normal => Normal}
+     || #{name := Name, role := Role} = Coder <- others()
+    ],
+    bench_case(rpc_reply, Workload, Reply, [Ours | Others]).
 
 encoder(#{splice := Splice}, Reply, Ready) ->
     Spliced = Reply#{<<"result">> := {json, Ready}},
@@ -85,19 +85,15 @@ encoder(#{encode := Encode} = Coder, Reply, _) ->
     Input = erlmcp_bench_json_coders:input(Coder, Reply),
     fun() -> Encode(Input) end.
 
-bench_case(Group, #{id := Id, set := Set}, Bytes, Expected, Subjects, Missing) ->
+bench_case(Group, #{id := Id, set := Set, json := Json}, Expected, Subjects) ->
     #{
         group => Group,
         id => Id,
         set => Set,
-        bytes => Bytes,
+        bytes => byte_size(Json),
         expected => Expected,
-        subjects => Subjects,
-        missing => [{native, Missing} || not ours(Subjects)]
+        subjects => Subjects
     }.
-
-ours(Subjects) ->
-    lists:any(fun(#{role := Role}) -> Role =:= measured end, Subjects).
 
 -spec targets() -> [erlmcp_bench_suite:target()].
 targets() ->

@@ -16,30 +16,25 @@ cases() ->
     ].
 
 validate_case(Id, Instance, Expected) ->
-    Subjects = ours(Instance) ++ baseline(Instance),
+    Baseline = baseline(Instance),
     #{
         group => schema_validate,
         id => Id,
         set => mcp,
         bytes => byte_size(erlmcp_bench_writer:compact(document(arguments()))),
         expected => Expected,
-        subjects => [Subject#{normal => fun verdict/1} || Subject <- Subjects],
+        subjects => [Subject#{normal => fun verdict/1} || Subject <- [ours(Instance) | Baseline]],
         missing =>
-            [{native, <<"erlmcp_native_schema is not there">>} || ours(Instance) =:= []] ++
-                [{pure_erlang, <<"erlmcp_schema_baseline is not there">>} || baseline(Instance) =:= []]
+            [{pure_erlang, <<"erlmcp_schema_baseline is not there">>} || Baseline =:= []]
     }.
 
 verdict(ok) -> valid;
 verdict({error, [_ | _]}) -> invalid.
 
 ours(Instance) ->
-    case erlmcp_bench_suite:present(erlmcp_native_schema, [{compile, 1}, {validate, 2}]) of
-        true ->
-            {ok, Schema} = erlmcp_native_schema:compile(schema()),
-            [#{name => native, role => measured, call => fun() -> erlmcp_native_schema:validate(Schema, Instance) end}];
-        false ->
-            []
-    end.
+    {ok, Schema} = erlmcp_native_schema:compile(schema()),
+    Call = fun() -> erlmcp_native_schema:validate(Schema, Instance) end,
+    #{name => native, role => measured, call => Call}.
 
 baseline(Instance) ->
     case erlmcp_bench_suite:present(erlmcp_schema_baseline, [{compile, 1}, {validate, 2}]) of
