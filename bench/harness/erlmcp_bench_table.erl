@@ -78,7 +78,7 @@ measure(#{name := Name, role := Role, median := Median, quantiles := Quantiles} 
     ]).
 
 row([First | Rest]) ->
-    Widths = [11, 11, 9, 11, 11, 11, 11, 12, 11, 11, 22],
+    Widths = [11, 11, 9, 11, 11, 11, 11, 12, 11, 11, 25],
     io:format("~ts~ts~n", [
         string:pad(First, 21),
         [string:pad(Cell, Width, leading) || {Cell, Width} <- lists:zip(Rest, Widths)]
