@@ -14,7 +14,8 @@
     batches/1,
     dialects/1,
     raw_values_refer_to_the_text/1,
-    value_options/1
+    value_options/1,
+    arguments_against_schemas/1
 ]).
 
 -define(RPC, erlmcp_native_rpc).
@@ -31,7 +32,8 @@ all() ->
         batches,
         dialects,
         raw_values_refer_to_the_text,
-        value_options
+        value_options,
+        arguments_against_schemas
     ].
 
 suite() -> [{timetrap, {minutes, 2}}].
@@ -451,3 +453,102 @@ value_options(_) ->
         {request, null, <<"name">>, [{name, null}, {<<"no such atom">>, 1}]},
         ?RPC:decode(Text, #{keys => existing_atom, objects => proplist, strings => reference})
     ).
+
+arguments_against_schemas(_) ->
+    {ok, Schema} = erlmcp_native_schema:compile(#{
+        <<"type">> => <<"object">>,
+        <<"properties">> => #{<<"n">> => #{<<"type">> => <<"integer">>}},
+        <<"required">> => [<<"n">>]
+    }),
+    {ok, Loose} = erlmcp_native_schema:compile(#{}),
+    Opts = #{schemas => #{<<"add">> => Schema, <<"any">> => Loose}},
+    Call = fun(Params) -> iolist_to_binary(?RPC:encode_request(<<"i">>, <<"tools/call">>, Params)) end,
+    Arguments = fun(Value) -> #{<<"name">> => <<"add">>, <<"arguments">> => Value} end,
+    %% What fits, and what no schema is for.
+    [
+        begin
+            Text = Call(Params),
+            ?assertEqual({request, <<"i">>, <<"tools/call">>, Params}, ?RPC:decode(Text, Opts)),
+            ?assertMatch(
+                {request, <<"i">>, <<"tools/call">>, _}, ?RPC:decode(Text, Opts#{params => raw})
+            )
+        end
+     || Params <- [
+            Arguments(#{<<"n">> => 1}),
+            Arguments(#{<<"n">> => 1 bsl 70, <<"m">> => [#{}]}),
+            #{<<"name">> => <<"any">>, <<"arguments">> => [1]},
+            #{<<"name">> => <<"any">>},
+            #{<<"name">> => <<"other">>, <<"arguments">> => 5},
+            #{<<"name">> => 1, <<"arguments">> => 5},
+            #{},
+            undefined
+        ]
+    ],
+    {request, _, _, Raw} = ?RPC:decode(Call(Arguments(#{<<"n">> => 1})), Opts#{params => raw}),
+    ?assertEqual(Arguments(#{<<"n">> => 1}), erlmcp_native_json:decode(Raw)),
+    Other = ?RPC:encode_request(1, <<"prompts/get">>, Arguments(#{})),
+    ?assertMatch({request, 1, <<"prompts/get">>, _}, ?RPC:decode(Other, Opts)),
+    %% What does not, built or raw, with the arguments before or after the name.
+    [
+        begin
+            {invalid, <<"i">>, -32602, {invalid_arguments, [Violation]}, Reply} =
+                ?RPC:decode(Text, Opts#{params => Form}),
+            ?assertMatch(#{keyword := Keyword, instance_path := Path}, Violation),
+            #{<<"id">> := <<"i">>, <<"error">> := Error} = erlmcp_native_json:decode(Reply),
+            ?assertMatch(
+                #{
+                    <<"code">> := -32602,
+                    <<"message">> := <<"Invalid params">>,
+                    <<"data">> := [#{<<"keyword">> := Keyword}]
+                },
+                Error
+            )
+        end
+     || Form <- [built, raw],
+        {Text, Keyword, Path} <- [
+            {Call(Arguments(#{<<"n">> => <<"1">>})), <<"type">>, <<"/n">>},
+            {Call(Arguments(#{})), <<"required">>, <<>>},
+            {Call(#{<<"name">> => <<"add">>}), <<"required">>, <<>>},
+            {Call(Arguments([])), <<"type">>, <<>>},
+            {<<"{\"method\":\"tools/call\",\"params\":{\"arguments\":{\"n\":[]},\"name\":\"add\"},",
+                    ?V, ",\"id\":\"i\"}">>, <<"type">>, <<"/n">>}
+        ]
+    ],
+    %% Each of a batch, and what is too large for a normal scheduler.
+    Good = Call(Arguments(#{<<"n">> => 1})),
+    Bad = Call(Arguments(#{<<"n">> => null})),
+    ?assertMatch(
+        {batch, [
+            {request, <<"i">>, _, _},
+            {invalid, <<"i">>, -32602, {invalid_arguments, [_]}, <<_/binary>>},
+            {request, <<"i">>, _, _},
+            {invalid, null, -32600, not_an_object, <<_/binary>>}
+        ]},
+        ?RPC:decode(["[", Good, ",", Bad, ",", Good, ",1]"], Opts)
+    ),
+    %% The parameters of one message are not another's.
+    ?assertMatch(
+        {batch, [{invalid, null, -32600, missing_jsonrpc, _}, {request, 1, <<"tools/call">>, undefined}]},
+        ?RPC:decode(
+            [
+                "[{\"params\":{\"name\":\"add\"}},",
+                ?RPC:encode_request(1, <<"tools/call">>, undefined),
+                "]"
+            ],
+            Opts
+        )
+    ),
+    Large = Arguments(#{<<"n">> => 1, <<"m">> => lists:seq(1, 100_000)}),
+    ?assertEqual({request, <<"i">>, <<"tools/call">>, Large}, ?RPC:decode(Call(Large), Opts)),
+    Many = Arguments(#{<<"n">> => 1, <<"m">> => lists:duplicate(10_000, 1)}),
+    ?assertEqual({request, <<"i">>, <<"tools/call">>, Many}, ?RPC:decode(Call(Many), Opts)),
+    %% Nested beyond what a schema looks at.
+    Deep = lists:foldl(fun(_, Value) -> [Value] end, 1, lists:seq(1, 300)),
+    {invalid, <<"i">>, -32602, {invalid_arguments, {too_deep, _}}, DeepReply} =
+        ?RPC:decode(Call(Arguments(Deep)), Opts),
+    ?assertMatch(
+        #{<<"error">> := #{<<"data">> := <<"{too_deep", _/binary>>}}, erlmcp_native_json:decode(DeepReply)
+    ),
+    ?assertError(badarg, ?RPC:decode(Good, #{schemas => []})),
+    ?assertError(badarg, ?RPC:decode(Good, #{schemas => #{<<"add">> => make_ref()}})),
+    ?assertError(badarg, ?RPC:decode(Good, #{schemas => #{<<"add">> => #{}}})).

@@ -48,6 +48,8 @@ taken comes with the error reply that is to be sent for it.
     | request_and_response
     | unknown_message
     | not_a_request
+    | {invalid_arguments,
+        [erlmcp_native_schema:violation()] | erlmcp_native_schema:instance_error()}
     | {missing_header | repeated_header | malformed_header | mismatched_header, binary()}.
 -type rpc_opts() :: #{
     params => built | raw,
@@ -57,6 +59,7 @@ taken comes with the error reply that is to be sent for it.
     max_depth => pos_integer() | infinity,
     max_digits => pos_integer() | infinity,
     max_batch => non_neg_integer() | infinity,
+    schemas => #{Tool :: binary() => erlmcp_native_schema:schema()},
     keys => binary | existing_atom | {atoms, [atom()]},
     objects => map | proplist | tuple,
     null => term(),
@@ -72,6 +75,8 @@ taken comes with the error reply that is to be sent for it.
 %% `max_depth': open arrays and objects, those of the message included; default 512.
 %% `max_digits': digits of an integer beyond 64 bits; default 1,000.
 %% `max_batch': messages in a batch, 0 to refuse batches; default 1,000.
+%% `schemas': the `arguments' of a `tools/call' request are validated against the schema of that
+%% tool, if there is one.
 %% The others are those of `erlmcp_native_json:decode/2', for parameters, results and error data.
 
 -type params() :: map() | list() | {json, iodata()} | undefined.
@@ -135,6 +140,10 @@ and `Reply` is the JSON text to answer with. Codes are -32700 where the text is 
 a limit of depth or digits, -32600 where the JSON is no message, and -32012 where the text is
 larger than `max_size`. Invalid messages of a batch stand in their places with a reply each.
 
+Arguments that do not fit the schema of their tool make a request invalid, with code -32602 and the
+violations as the data of the reply. (From the revision 2025-11-25 on, MCP wants them reported to
+the model instead: as a result with `isError`, made of the violations in the reason.)
+
 Of equal members of a message the first counts; members that JSON-RPC does not know are ignored.
 """).
 -spec decode(iodata(), rpc_opts()) -> message().
@@ -153,10 +162,30 @@ decode(Text, Opts) ->
         Size when Size > MaxSize ->
             too_large(MaxSize);
         _ ->
-            erlmcp_native_nif:rpc_decode(
-                iolist_to_binary(Text), erlmcp_native_nif:vocabulary(), Options
-            )
+            try
+                erlmcp_native_nif:rpc_decode(
+                    iolist_to_binary(Text), erlmcp_native_nif:vocabulary(), Options
+                )
+            of
+                Decoded -> with_replies(Decoded, Opts)
+            catch
+                error:badarg -> erlmcp_native_error:badarg(Call, 2, "schemas: not a schema")
+            end
     end.
+
+%% The replies to arguments that do not fit are not made in the NIF.
+with_replies({batch, Messages}, #{schemas := _} = Opts) ->
+    {batch, [with_replies(Message, Opts) || Message <- Messages]};
+with_replies({invalid, Id, Code, {invalid_arguments, Why} = Reason, undefined}, _Opts) ->
+    Data =
+        case Why of
+            [_ | _] -> Why;
+            _ -> iolist_to_binary(io_lib:format("~0tp", [Why]))
+        end,
+    Reply = iolist_to_binary(encode_error(Id, Code, <<"Invalid params">>, Data)),
+    {invalid, Id, Code, Reason, Reply};
+with_replies(Message, _Opts) ->
+    Message.
 
 ?DOC("""
 What routing needs to know of a message, without building the rest; the whole text is checked.
@@ -415,7 +444,7 @@ wrong_params(Position, _Params, Wrong) ->
 
 %% What the NIF takes, and the largest text.
 options(Opts, Call) when is_map(Opts) ->
-    Own = [params, result, dialect, max_batch],
+    Own = [params, result, dialect, max_batch, schemas],
     [
         erlmcp_native_error:bad_option(Call, 2, Key, Value)
      || {Key, Value} <- maps:to_list(maps:with([trailing | Own], Opts)),
@@ -433,7 +462,8 @@ options(Opts, Call) when is_map(Opts) ->
     Flags =
         Flag(params, raw, ?RAW_PARAMS) bor Flag(result, raw, ?RAW_RESULT) bor
             Flag(dialect, mcp, ?MCP),
-    {{Flags, batch_limit(maps:get(max_batch, Opts, ?MAX_BATCH)), Decode}, MaxSize};
+    MaxBatch = batch_limit(maps:get(max_batch, Opts, ?MAX_BATCH)),
+    {{Flags, MaxBatch, Decode, maps:get(schemas, Opts, none)}, MaxSize};
 options(_Opts, Call) ->
     erlmcp_native_error:badarg(Call, 2, "not a map of options").
 
@@ -442,6 +472,8 @@ is_own_option(result, Value) -> lists:member(Value, [built, raw]);
 is_own_option(dialect, Value) -> lists:member(Value, [json_rpc, mcp]);
 is_own_option(max_batch, infinity) -> true;
 is_own_option(max_batch, Value) -> is_integer(Value) andalso Value >= 0;
+%% Whether the values are schemas shows when one is used.
+is_own_option(schemas, Value) -> is_map(Value);
 %% Nothing may follow a message.
 is_own_option(trailing, _) -> false.
 

@@ -288,6 +288,11 @@ impl<'a> Parser<'a> {
         self.limits.depth = depth;
     }
 
+    /// Goes back to an offset where a value starts, to read it once more.
+    pub fn rewind(&mut self, offset: usize) {
+        self.at = offset;
+    }
+
     /// See [`Parser::limit_depth`].
     pub fn depth_limit(&self) -> usize {
         self.limits.depth

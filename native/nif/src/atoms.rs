@@ -19,6 +19,7 @@ rustler::atoms! {
     improper_list,
     integer,
     invalid,
+    invalid_arguments,
     invalid_byte,
     invalid_error,
     invalid_id,

@@ -276,6 +276,48 @@ unsafe fn validate(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3], share: &Share) -
     }
 }
 
+/// What [`check_text`] has found.
+pub enum Checked {
+    Fits,
+    /// The violations, or why there is no answer: the reason that `schema_validate` gives.
+    Fails(ErlNifTerm),
+    /// More than a normal scheduler may do.
+    NotHere,
+    NoSchema,
+}
+
+/// Validates JSON text, for the other parts.
+///
+/// # Safety
+/// `env` must be the calling environment and `schema` a term of it.
+pub unsafe fn check_text(
+    env: *mut ErlNifEnv,
+    schema: ErlNifTerm,
+    text: &[u8],
+    on_dirty: bool,
+) -> Checked {
+    let lifetime = ();
+    // SAFETY: the caller's promise.
+    unsafe {
+        let safe_env = Env::new(&lifetime, env);
+        let Ok(schema) = Term::new(safe_env, schema).decode::<ResourceArc<SchemaResource>>() else {
+            return Checked::NoSchema;
+        };
+        let share = if on_dirty { &DIRTY } else { &NORMAL };
+        match schema.check(env, &Source::Text(text), true, share) {
+            Outcome::Fits => Checked::Fits,
+            Outcome::TooMuch if !on_dirty => Checked::NotHere,
+            outcome => {
+                let answer = encode_outcome(safe_env, outcome, on_dirty, schema.max_depth);
+                let reason = answer
+                    .decode::<(Atom, Term)>()
+                    .map_or(answer, |(_, why)| why);
+                Checked::Fails(reason.as_c_arg())
+            }
+        }
+    }
+}
+
 unsafe fn schema_validate(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3]) -> ErlNifTerm {
     // SAFETY: as given.
     unsafe { validate(env, args, &NORMAL) }

@@ -8,6 +8,8 @@ use crate::parse::Parser;
 /// The members of `params` that tell where a message belongs.
 #[derive(Debug, PartialEq)]
 pub struct Params {
+    /// Where `arguments` stand.
+    pub arguments: Option<(usize, usize)>,
     pub name: Name,
     pub uri: Name,
     /// `_meta["io.modelcontextprotocol/protocolVersion"]`.
@@ -47,9 +49,10 @@ impl Target {
     }
 }
 
-impl Params {
-    fn new() -> Params {
+impl Default for Params {
+    fn default() -> Params {
         Params {
+            arguments: None,
             name: Name::Absent,
             uri: Name::Absent,
             protocol_version: Name::Absent,
@@ -58,7 +61,9 @@ impl Params {
             meta: false,
         }
     }
+}
 
+impl Params {
     pub fn target(&self, target: Target) -> &Name {
         match target {
             Target::Tool | Target::Prompt => &self.name,
@@ -83,6 +88,10 @@ impl Params {
             match text.bytes() {
                 b"name" if self.name == Name::Absent => self.name = name(parser)?,
                 b"uri" if self.uri == Name::Absent => self.uri = name(parser)?,
+                b"arguments" if self.arguments.is_none() => {
+                    let extent = parser.skip_value()?;
+                    self.arguments = Some((extent.start, extent.end));
+                }
                 b"progressToken" if self.token.is_none() => self.token = Some(token(parser)?),
                 b"_meta" if !self.meta => {
                     self.meta = true;
@@ -150,7 +159,7 @@ fn token(parser: &mut Parser<'_>) -> Result<(RawId, (usize, usize)), Stop> {
 
 /// Reads a text and keeps only what [`Peek`] has. The whole of it is checked.
 pub fn peek(input: &[u8], options: &Options) -> Result<Peek, Failure> {
-    let mut params = Params::new();
+    let mut params = Params::default();
     let mut last = None;
     let framing = classify::read(input, options, &mut params, |_, message| {
         last = Some(message);

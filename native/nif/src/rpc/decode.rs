@@ -4,11 +4,14 @@ use super::terms::Terms;
 use crate::atoms;
 use crate::json::build::{Builder, Room};
 use crate::json::decode::{charge, inspect_binary, schedule_dirty, vocabulary, Call, DIRTY_BYTES};
-use json_core::rpc::{self, Dialect, Framing, Member, Message, Options, Payload};
+use crate::schema::{check_text, Checked};
+use json_core::rpc::{
+    self, Dialect, Framing, Id, Member, Message, Name, Options, Params, Payload, Str,
+};
 use json_core::{Limits, Parser, Stop};
 use rustler::sys::*;
 
-/// `rpc_decode(Binary, Vocabulary, Flags | {Flags, MaxBatch, JsonOptions})`, see
+/// `rpc_decode(Binary, Vocabulary, Flags | {Flags, MaxBatch, JsonOptions, Schemas})`, see
 /// `erlmcp_native_rpc`.
 unsafe fn rpc_decode(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3]) -> ErlNifTerm {
     // SAFETY: the caller's promise.
@@ -45,6 +48,8 @@ pub struct Wanted {
     pub envelope: Options,
     raw_params: bool,
     raw_result: bool,
+    /// A map of schemas by the names of tools.
+    schemas: Option<ErlNifTerm>,
 }
 
 impl Wanted {
@@ -76,6 +81,7 @@ impl Wanted {
             },
             raw_params: flags & Self::RAW_PARAMS != 0,
             raw_result: flags & Self::RAW_RESULT != 0,
+            schemas: None,
         }
     }
 
@@ -99,10 +105,10 @@ impl Wanted {
         let mut elements = std::ptr::null();
         // SAFETY: the caller's promise; on success `elements` points to `arity` terms.
         unsafe {
-            if enif_get_tuple(env, term, &mut arity, &mut elements) == 0 || arity != 3 {
+            if enif_get_tuple(env, term, &mut arity, &mut elements) == 0 || arity != 4 {
                 return None;
             }
-            let [flags, batch, json] = *elements.cast::<[ErlNifTerm; 3]>();
+            let [flags, batch, json, schemas] = *elements.cast::<[ErlNifTerm; 4]>();
             let (mut bits, mut most) = (0, 0);
             if enif_get_uint(env, flags, &mut bits) == 0
                 || enif_get_int64(env, batch, &mut most) == 0
@@ -114,6 +120,7 @@ impl Wanted {
             wanted.envelope.limits = json.limits;
             wanted.envelope.batch = usize::try_from(most).unwrap_or(usize::MAX);
             wanted.json = json;
+            wanted.schemas = (enif_is_map(env, schemas) != 0).then_some(schemas);
             Some(wanted)
         }
     }
@@ -148,6 +155,11 @@ unsafe fn decode(
         term: args[0],
         raw_params: wanted.raw_params,
         raw_result: wanted.raw_result,
+        on_dirty,
+        schemas: wanted.schemas,
+        call: None,
+        checked: false,
+        no_schema: false,
         first: None,
         rest: Vec::new(),
     };
@@ -163,6 +175,10 @@ unsafe fn decode(
     if values.terms.not_here() {
         return None;
     }
+    if values.no_schema {
+        // SAFETY: the caller's promise.
+        return Some(unsafe { enif_make_badarg(env) });
+    }
     Some(match (framing, values.first) {
         (Ok(Framing::Single), Some(message)) => message,
         (Ok(_), first) => values.batch(first),
@@ -170,12 +186,22 @@ unsafe fn decode(
     })
 }
 
+const INVALID_PARAMS: i64 = -32602;
+
 /// Makes the values and the messages.
 struct Values<'r, 'e> {
     terms: Terms<'r, 'e>,
     term: ErlNifTerm,
     raw_params: bool,
     raw_result: bool,
+    on_dirty: bool,
+    schemas: Option<ErlNifTerm>,
+    /// What the parameters of the message at hand say of a tool, where there are schemas.
+    call: Option<Box<Params>>,
+    /// A schema was applied: one is what a normal scheduler has time for.
+    checked: bool,
+    /// What stands for a tool in the map is no schema.
+    no_schema: bool,
     first: Option<ErlNifTerm>,
     rest: Vec<ErlNifTerm>,
 }
@@ -189,6 +215,9 @@ impl Payload for Values<'_, '_> {
             Member::Params => self.raw_params,
             Member::Result | Member::ErrorData => self.raw_result,
         };
+        if member == Member::Params && self.schemas.is_some() {
+            self.call = self.read_call(parser)?;
+        }
         if raw {
             let extent = parser.skip_value()?;
             // SAFETY: the extent lies inside the input, which is a binary of `env`.
@@ -202,11 +231,73 @@ impl Payload for Values<'_, '_> {
 }
 
 impl Values<'_, '_> {
+    /// Walks over an object of parameters and goes back to its start.
+    #[inline(never)]
+    fn read_call(&self, parser: &mut Parser<'_>) -> Result<Option<Box<Params>>, Stop> {
+        if parser.next_byte() != Some(b'{') {
+            return Ok(None);
+        }
+        let start = parser.offset();
+        let mut call = Box::<Params>::default();
+        call.read(parser, Member::Params)?;
+        parser.rewind(start);
+        Ok(Some(call))
+    }
+
+    /// An invalid message in place of the call of a tool whose arguments do not fit. The door
+    /// makes the reply.
+    #[inline(never)]
+    fn check(&mut self, call: &Params, id: &Id, method: &Str) -> Option<ErlNifTerm> {
+        if method.bytes(self.terms.input) != b"tools/call" {
+            return None;
+        }
+        let Name::Text(name) = &call.name else {
+            return None;
+        };
+        let (env, name) = (self.terms.env, self.terms.string(name));
+        let mut schema = ErlNifTerm::default();
+        // SAFETY: the terms are of `env`, the calling environment.
+        if unsafe { enif_get_map_value(env, self.schemas?, name, &mut schema) } == 0 {
+            return None;
+        }
+        if self.checked && !self.on_dirty {
+            self.terms.refused = true;
+            return None;
+        }
+        self.checked = true;
+        let arguments = match call.arguments {
+            Some((start, end)) => &self.terms.input[start..end],
+            None => b"{}",
+        };
+        // SAFETY: as above.
+        match unsafe { check_text(env, schema, arguments, self.on_dirty) } {
+            Checked::Fits => {}
+            Checked::Fails(why) => {
+                let tag = atoms::invalid_arguments().as_c_arg();
+                let reason = self.terms.tuple(&[tag, why]);
+                let id = self.terms.id(id);
+                let no_reply = atoms::undefined().as_c_arg();
+                return Some(
+                    self.terms
+                        .invalid_tuple(id, INVALID_PARAMS, reason, no_reply),
+                );
+            }
+            Checked::NotHere => self.terms.refused = true,
+            Checked::NoSchema => self.no_schema = true,
+        }
+        None
+    }
+
     #[inline(always)]
     fn message(&mut self, message: Message<ErlNifTerm>) -> ErlNifTerm {
         let undefined = atoms::undefined().as_c_arg();
+        // Also that of a message that turned out to be none.
+        let call = self.call.take();
         match message {
             Message::Request { id, method, params } => {
+                if let Some(invalid) = call.and_then(|call| self.check(&call, &id, &method)) {
+                    return invalid;
+                }
                 let id = self.terms.id(&id);
                 let method = self.terms.string(&method);
                 let params = params.unwrap_or(undefined);
