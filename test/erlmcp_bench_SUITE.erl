@@ -44,7 +44,7 @@ the_slower_is_slower(_Config) ->
     #{comparisons := [Comparison], measures := Measures} =
         measured(0, [subject(quick, measured, Work(100)), subject(slow, baseline, Work(5000))]),
     #{subject := quick, to := slow, ratio := Ratio, low := Low, high := High} = Comparison,
-    true = Ratio > 5 andalso Low =< Ratio andalso Ratio =< High,
+    true = Ratio > 5 andalso High > 5 andalso Low =< High,
     [#{reductions := Few, samples := Samples, quantiles := Quantiles}, #{reductions := Many}] = Measures,
     true = Many > 10 * Few,
     true = Samples > 100,
