@@ -61,33 +61,45 @@ impl<S: Storage> Buffer<S> {
     /// `float_to_binary(F, [short])`.
     #[inline(always)]
     pub fn float(&mut self, value: f64) {
+        let size = value.abs();
+        if size < WHOLE && (size as u64) as f64 == size {
+            return self.whole(value, size as u64);
+        }
         let mut shortest = zmij::Buffer::new();
         let shortest = shortest.format_finite(value).as_bytes();
-        let size = value.abs();
         // Here both layouts are digits, point, digits.
-        if (0.1..WHOLE).contains(&size) && (size as u64) as f64 != size {
-            self.extend_short(shortest);
-        } else {
-            self.laid_out(shortest, size);
+        if (0.1..WHOLE).contains(&size) {
+            return self.extend_short(shortest);
         }
-    }
-
-    #[inline(never)]
-    fn laid_out(&mut self, shortest: &[u8], size: f64) {
         let mut block = [0; FLOAT];
         let (digits, point) = digits_of(shortest, &mut block);
+        self.laid_out(value, digits, point);
+    }
+
+    /// A float that is a whole number: of those below `WHOLE` all digits are significant.
+    #[inline(always)]
+    fn whole(&mut self, value: f64, size: u64) {
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(size).as_bytes();
+        if !digits.ends_with(b"00") {
+            if value.is_sign_negative() {
+                self.byte(b'-');
+            }
+            self.extend_short(digits);
+            return self.extend(b".0");
+        }
+        let zeros = digits.iter().rev().take_while(|digit| **digit == b'0');
+        let significant = digits.len() - zeros.count();
+        self.laid_out(value, &digits[..significant], digits.len() as i32);
+    }
+
+    /// The significant digits, `point` of them before the point or fewer than none, plain or
+    /// with an exponent.
+    #[inline(never)]
+    fn laid_out(&mut self, value: f64, digits: &[u8], point: i32) {
         let count = digits.len() as i32;
-        if shortest[0] == b'-' {
+        if value.is_sign_negative() {
             self.byte(b'-');
-        }
-        if size == 0.0 {
-            return self.extend(b"0.0");
-        }
-        if 0 < point && point < count {
-            let (whole, fraction) = digits.split_at(point as usize);
-            self.extend(whole);
-            self.byte(b'.');
-            return self.extend(fraction);
         }
         // The plain layout is taken when it is no longer than the scientific one.
         let mut exponent = itoa::Buffer::new();
@@ -97,7 +109,7 @@ impl<S: Storage> Buffer<S> {
             self.extend(b"0.");
             self.zeros(-point);
             self.extend(digits);
-        } else if point > 0 && point - count + 2 <= scientific && size < WHOLE {
+        } else if point > 0 && point - count + 2 <= scientific && value.abs() < WHOLE {
             self.extend(digits);
             self.zeros(point - count);
             self.extend(b".0");

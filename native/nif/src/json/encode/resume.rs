@@ -10,7 +10,7 @@ const KIND: u32 = 3;
 /// More than this would take a good part of the next call's time to take up.
 const HEAVY: usize = 2_000;
 /// Growing text beyond this may copy it, which takes a good part too.
-const LARGEST: usize = 1 << 20;
+const LARGEST: usize = 4 << 20;
 
 impl Walk {
     /// Whether going on takes little preparation, and the next thing to do is small.
