@@ -172,4 +172,9 @@ other(_) ->
     %% What the fun gives may need it again.
     ?assertEqual(<<"[7]">>, ?json:encode([make_ref()], On)),
     ?assertError(function_clause, ?json:encode([{unknown}], On)),
+    %% But it must end.
+    [
+        ?assertError({unsupported_type, {x}}, ?json:encode([{x}], #{other => Endless}))
+     || Endless <- [fun(Term) -> Term end, fun(Term) -> [Term] end]
+    ],
     ?assertEqual(<<"[null,null]">>, ?json:encode([nil, null], #{null => nil})).

@@ -93,7 +93,8 @@ terms and the same error reasons. Everything else is an option.
 %% `{[{Key, Value}, ...]}' and `{[]}' are objects.
 %% `fragments': `{json, IoData}' is text that is ready; it is not looked at.
 %% `null': this term is written as null too.
-%% `other': called for terms that have no JSON form; what it gives is written instead.
+%% `other': called for terms that have no JSON form; what it gives is written instead,
+%% by the same options, which may call it again, up to 1,000 times one within another.
 
 %% The conversion is quadratic: this many digits take some 10 ms.
 -define(MAX_DIGITS, 100_000).
@@ -282,6 +283,8 @@ limit(_) -> -1.
 %%% Encoding
 
 -define(INDENT_SHIFT, 8).
+%% A fun that gives its argument back, or something around it, would never end.
+-define(REPLACEMENTS, 1_000).
 
 ?DOC("""
 The JSON text of a term, as `json:encode/1` of OTP 27 writes it: maps (with binaries, atoms,
@@ -324,7 +327,7 @@ encode_to_iodata(Term, Opts) ->
 encode_called(Term, Opts, Call) ->
     encode_level(Term, encode_options(Opts, Call), 0, Call).
 
-encode_level(Term, {Options, Null, _} = How, Level, Call) ->
+encode_level(Term, {Options, Null, _, _} = How, Level, Call) ->
     filled(erlmcp_native_nif:json_encode(Term, Options, Null, Level), How, Call).
 
 ?DOC(false).
@@ -347,14 +350,16 @@ filled_part({json, _} = Fragment, _How, Call) ->
     erlmcp_native_error:raise(Call, {unsupported_type, Fragment}, #{});
 filled_part({integer, Integer, _Level}, _How, _Call) ->
     integer_to_binary(Integer);
-filled_part({other, Term, Level}, {Options, Null, Other}, Call) ->
-    encode_level(Other(Term), {Options, Null, Other}, Level, Call).
+filled_part({other, Term, _Level}, {_, _, _, 0}, Call) ->
+    erlmcp_native_error:raise(Call, {unsupported_type, Term}, #{});
+filled_part({other, Term, Level}, {Options, Null, Other, Left}, Call) ->
+    encode_level(Other(Term), {Options, Null, Other, Left - 1}, Level, Call).
 
 %% Flags and indentation in one integer, as native/nif/src/json/encode/mod.rs reads it; the term
-%% for null; the fun for other terms.
+%% for null; the fun for other terms, and how often it is called for what it gave itself.
 encode_options(Opts, Call) when is_map(Opts) ->
     {maps:fold(fun(Key, Value, Sum) -> Sum bor encode_option(Key, Value, Call) end, 0, Opts),
-        maps:get(null, Opts, null), maps:get(other, Opts, undefined)};
+        maps:get(null, Opts, null), maps:get(other, Opts, undefined), ?REPLACEMENTS};
 encode_options(_Opts, Call) ->
     erlmcp_native_error:badarg(Call, 2, "not a map of options").
 
