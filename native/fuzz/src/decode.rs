@@ -38,7 +38,10 @@ pub fn decode(input: &[u8]) {
             words(&tape.0);
             big_integers(&tape.0);
         }
-        Err(error) => error_points_at(input, error),
+        Err(error) => {
+            error_points_at(input, error);
+            finds_the_error(input, error);
+        }
     }
 }
 
@@ -76,6 +79,11 @@ fn error_points_at(input: &[u8], error: &Error) {
                 Ok(_) => {}
                 Err(shorter) => assert_eq!(shorter.reason, Reason::UnexpectedEnd),
             }
+            if matches!(byte, 0x80..=0xbf) {
+                // Nothing could follow that makes it the part of a character.
+                let error = std::str::from_utf8(&input[..=offset]).unwrap_err();
+                assert!(error.error_len().is_some());
+            }
         }
         Reason::UnexpectedSequence(piece) => {
             // A float's exponent is named in OTP's own form.
@@ -92,6 +100,21 @@ fn error_points_at(input: &[u8], error: &Error) {
     let last = before.split(|&byte| byte == b'\n').next_back().unwrap();
     assert_eq!(line, before.split(|&byte| byte == b'\n').count());
     assert_eq!(column, last.len() + 1);
+}
+
+/// Who goes through the outermost container by hand meets the same error.
+fn finds_the_error(input: &[u8], error: &Error) {
+    let absent = b"\x7f absent \x7f";
+    let mut parser = Parser::new(input, Limits::default());
+    let found = match parser.next_byte() {
+        Some(b'[') => parser.find_element(u64::MAX),
+        Some(b'{') => parser.find_member(absent),
+        _ => return,
+    };
+    // Else the value is sound, and the error is what follows it.
+    let end = found.and_then(|found| if found { Ok(()) } else { parser.end() });
+    assert_eq!(end, Err(Stop));
+    assert_eq!(parser.error(), *error);
 }
 
 fn limits_hold(input: &[u8], events: &[Event]) {

@@ -48,8 +48,10 @@ fn documents<'a>(
     let mut documents = Vec::new();
     let mut pending = Vec::new();
     for chunk in chunks {
+        // Where the sanitizer guards its ends.
+        let chunk = chunk.to_vec();
         let mut from = 0;
-        while let Some(extent) = splitter.next(chunk, from) {
+        while let Some(extent) = splitter.next(&chunk, from) {
             assert!(from <= extent.start && extent.start <= extent.end);
             assert!(extent.complete || extent.end == chunk.len());
             pending.extend_from_slice(&chunk[extent.start..extent.end]);
