@@ -1,5 +1,7 @@
 //! Texts to values.
 
+use std::mem::MaybeUninit;
+
 use json_core::write::{Buffer, Heap};
 use json_core::{
     line_and_column, magnitude, Error, Extent, Framing, Interner, Limits, Parser, Reason, Splitter,
@@ -205,7 +207,8 @@ fn one_document(input: &[u8]) {
 }
 
 fn words(events: &[Event]) {
-    let mut interner = Interner::new();
+    let mut place = MaybeUninit::uninit();
+    let interner = Interner::init(&mut place);
     for event in events {
         if let Event::Key(text) | Event::String(text) = event {
             let word = Word::new(text);

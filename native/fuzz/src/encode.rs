@@ -24,6 +24,8 @@ enum Step {
     Text(String, bool, bool),
     /// The same byte again and again, with another in its midst: long runs are rare else.
     Run(u8, u8, u8, u8),
+    /// The same bytes again and again, escaped beyond need or not.
+    Repeated(Vec<u8>, u8, bool),
     Integer(i64),
     Unsigned(u64),
     BigInteger(bool, Vec<u64>),
@@ -68,6 +70,14 @@ pub fn encode(script: &Script) {
                     *place = *other;
                 }
                 string(&mut buffer, &mut expected, &text, None)
+            }
+            Step::Repeated(bytes, times, slash) => {
+                let text = bytes.repeat(usize::from(*times) % 64);
+                let escape = slash.then_some(Escape {
+                    slash: true,
+                    non_ascii: false,
+                });
+                string(&mut buffer, &mut expected, &text, escape)
             }
             Step::Integer(value) => {
                 buffer.integer(*value);

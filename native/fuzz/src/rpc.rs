@@ -278,6 +278,11 @@ fn peeks(
         (Name::Other, Some(value)) => assert!(!matches!(value[0], Event::String(_))),
         (name, value) => panic!("{name:?} for {value:?}"),
     };
+    let arguments = peeked.params.arguments.map(|(start, end)| {
+        let tape = parse(&text[start..end], Limits::default());
+        tape.expect("the text is sound").0
+    });
+    assert_eq!(arguments.as_deref(), member(params, b"arguments"));
     let meta = member(params, b"_meta").unwrap_or_default();
     let version = b"io.modelcontextprotocol/protocolVersion";
     name(peeked.params.target(Target::Tool), member(params, b"name"));
