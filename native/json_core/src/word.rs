@@ -85,7 +85,7 @@ impl<'a, T: Copy> Interner<'a, T> {
     /// An empty table in place: it is large, and nearly all of it stays untouched, so that
     /// moving it would be the dearest part of a small text.
     #[inline(always)]
-    pub fn init<'r>(place: &'r mut MaybeUninit<Self>) -> &'r mut Self {
+    pub fn init(place: &mut MaybeUninit<Self>) -> &mut Self {
         let table = place.as_mut_ptr();
         // SAFETY: the place is writable; only `occupied` needs a value, as the slots may be
         // uninitialised.

@@ -179,6 +179,7 @@ impl<S: Storage> Buffer<S> {
     }
 
     /// How many bytes may be written at the end.
+    #[cfg(target_arch = "x86_64")]
     pub(super) fn room(&self) -> usize {
         self.capacity - self.len
     }
