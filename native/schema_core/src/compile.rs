@@ -7,6 +7,8 @@ use crate::{Schema, Violation};
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, Registry, ValidationError};
 use serde_json::{Map, Value};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -56,9 +58,24 @@ fn compile_here(
             .iter()
             .map(|document| document.contents.nodes)
             .sum::<usize>();
-    let registry = registry(documents, options)?;
+    let documents = Documents(Arc::new(
+        documents
+            .iter()
+            .map(|document| {
+                let uri = without_fragment(document.uri).to_owned();
+                (uri, to_json(document.contents.root))
+            })
+            .collect(),
+    ));
+    let registry = meta_schemas(&root, &documents.0)
+        .into_iter()
+        .try_fold(Registry::new().retriever(documents.clone()), |builder, (uri, contents)| {
+            builder.add(uri, Draft::default().detect(contents).create_resource_ref(contents))
+        })
+        .and_then(|builder| builder.prepare())
+        .map_err(|error| CompileError::Unresolved(error.to_string()))?;
     let mut builder = jsonschema::options_for::<crate::node::Tree>()
-        .offline()
+        .with_retriever(documents.clone())
         .with_registry(&registry);
     if let Some(draft) = options.draft {
         builder = builder.with_draft(draft);
@@ -74,30 +91,42 @@ fn compile_here(
     })
 }
 
-fn registry(
-    documents: &[Document<'_>],
-    options: &Options,
-) -> Result<Registry<'static>, CompileError> {
-    let unresolved =
-        |error: jsonschema::ReferencingError| CompileError::Unresolved(error.to_string());
-    let draft = options.draft.unwrap_or_default();
-    let mut builder = Registry::new().draft(draft).retriever(Offline);
-    for document in documents {
-        let contents = to_json(document.contents.root);
-        let resource = draft.detect(&contents).create_resource(contents);
-        builder = builder.add(document.uri, resource).map_err(unresolved)?;
+/// The documents that the chain of `$schema`s from the root leads to: the crate wants those
+/// before it can tell the draft.
+fn meta_schemas<'a>(root: &Value, documents: &'a HashMap<String, Value>) -> Vec<(&'a str, &'a Value)> {
+    let mut found: Vec<(&str, &Value)> = Vec::new();
+    let mut current = root;
+    while let Some((uri, contents)) = current
+        .get("$schema")
+        .and_then(Value::as_str)
+        .and_then(|uri| documents.get_key_value(without_fragment(uri)))
+    {
+        if found.iter().any(|(seen, _)| seen == uri) {
+            break;
+        }
+        found.push((uri, contents));
+        current = contents;
     }
-    builder.prepare().map_err(unresolved)
+    found
 }
 
-struct Offline;
+fn without_fragment(uri: &str) -> &str {
+    uri.split('#').next().unwrap_or(uri)
+}
 
-impl jsonschema::Retrieve for Offline {
+/// Serves the documents, and nothing else.
+#[derive(Clone)]
+struct Documents(Arc<HashMap<String, Value>>);
+
+impl jsonschema::Retrieve for Documents {
     fn retrieve(
         &self,
         uri: &jsonschema::Uri<String>,
     ) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
-        Err(format!("{uri} is not among the documents").into())
+        match self.0.get(without_fragment(uri.as_str())) {
+            Some(contents) => Ok(contents.clone()),
+            None => Err("it is not among the documents".into()),
+        }
     }
 }
 

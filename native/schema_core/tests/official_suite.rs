@@ -1,0 +1,134 @@
+//! The official JSON-Schema-Test-Suite, draft by draft, from _build/schema_suite, where
+//! scripts/fetch_schema_suite.sh puts it. Skipped with a message when it is not there.
+
+mod common;
+
+use schema_core::Draft;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Optional tests that fail, with the reason. Required tests have no exceptions.
+const KNOWN: &[(&str, &str)] = &[];
+
+fn suite() -> Option<PathBuf> {
+    let folder = std::env::var_os("ERLMCP_SCHEMA_SUITE").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../_build/schema_suite"),
+        PathBuf::from,
+    );
+    folder.join("tests").is_dir().then_some(folder)
+}
+
+fn json_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "json") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn remotes(suite: &Path) -> Vec<(String, String)> {
+    let folder = suite.join("remotes");
+    json_files(&folder)
+        .into_iter()
+        .map(|path| {
+            let name = path.strip_prefix(&folder).expect("below the folder");
+            let uri = format!("http://localhost:1234/{}", name.display());
+            (uri, fs::read_to_string(&path).expect("a file"))
+        })
+        // Drafts that this library does not know.
+        .filter(|(uri, _)| !uri.contains("/draft-next/") && !uri.contains("/v1/"))
+        .collect()
+}
+
+fn run(folder: &str, draft: Draft) {
+    let Some(suite) = suite() else {
+        eprintln!("skipped: no _build/schema_suite (scripts/fetch_schema_suite.sh brings it)");
+        return;
+    };
+    let remotes = remotes(&suite);
+    let tests = suite.join("tests").join(folder);
+    let (mut passed, mut unexpected, mut known) = ([0, 0], Vec::new(), 0);
+    for path in json_files(&tests) {
+        let file = path.strip_prefix(&tests).expect("below the folder");
+        let file = file.display().to_string();
+        let optional = file.starts_with("optional/");
+        let mut options = common::options(Some(draft));
+        options.formats = file.contains("optional/format").then_some(true);
+        // The suite's own remotes hold for one draft each.
+        let documents: Vec<_> = remotes
+            .iter()
+            .filter(|(uri, _)| !uri.contains("/draft") || uri.contains(folder) || file.contains("cross-draft"))
+            .cloned()
+            .collect();
+        let groups: Value =
+            serde_json::from_str(&fs::read_to_string(&path).expect("a file")).expect("JSON");
+        for group in groups.as_array().expect("groups") {
+            let schema = common::compile_with(&group["schema"].to_string(), &documents, &options);
+            for test in group["tests"].as_array().expect("tests") {
+                let name = format!(
+                    "{folder}/{file}: {}: {}",
+                    group["description"].as_str().expect("text"),
+                    test["description"].as_str().expect("text")
+                );
+                let data = test["data"].to_string();
+                let valid = test["valid"] == Value::Bool(true);
+                let failure = match &schema {
+                    Err(error) => Some(format!("does not compile: {error:?}")),
+                    Ok(schema) => {
+                        let found = common::is_valid(schema, &data);
+                        let explained = common::violations(schema, &data, common::LARGE)
+                            .expect("within limits")
+                            .is_empty();
+                        assert_eq!(found, explained, "{name}");
+                        (found != valid).then(|| format!("is {found}"))
+                    }
+                };
+                match failure {
+                    None => passed[usize::from(optional)] += 1,
+                    Some(_) if KNOWN.iter().any(|(known, _)| name.starts_with(known)) => known += 1,
+                    Some(failure) => unexpected.push(format!("{name}: {failure}")),
+                }
+            }
+        }
+    }
+    println!(
+        "{folder}: {} required and {} optional passed, {known} known failures",
+        passed[0], passed[1]
+    );
+    assert!(unexpected.is_empty(), "{} failed:\n{}", unexpected.len(), unexpected.join("\n"));
+}
+
+#[test]
+fn draft4() {
+    run("draft4", Draft::Draft4);
+}
+
+#[test]
+fn draft6() {
+    run("draft6", Draft::Draft6);
+}
+
+#[test]
+fn draft7() {
+    run("draft7", Draft::Draft7);
+}
+
+#[test]
+fn draft2019_09() {
+    run("draft2019-09", Draft::Draft201909);
+}
+
+#[test]
+fn draft2020_12() {
+    run("draft2020-12", Draft::Draft202012);
+}
