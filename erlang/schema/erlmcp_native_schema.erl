@@ -63,6 +63,7 @@ No reference is ever fetched: what a schema refers to is in it or among its docu
 -type compile_error() ::
     instance_error()
     | {invalid_schema, violation()}
+    | {too_complex, schema}
     | {unresolved_reference, binary()}
     | no_thread.
 
@@ -92,7 +93,8 @@ Options:
 
 Errors: the schema is not JSON or beyond a limit (see validate/2), is not a schema of its
 draft ({invalid_schema, Violation}, whose instance_path points into the schema), refers to
-what is not there ({unresolved_reference, Message}), or there is no thread to compile on
+what is not there ({unresolved_reference, Message}), multiplies its subschemas beyond what
+can be validated in bounded time ({too_complex, schema}), or there is no thread to compile on
 (no_thread). Unknown options raise badarg.
 """).
 -spec compile(json(), compile_opts()) -> {ok, schema()} | {error, compile_error()}.

@@ -21,7 +21,7 @@ mod atoms {
         instance_path, schema_path, keyword, message,
         invalid_json, invalid_utf8, unsupported_type, too_deep, too_large, too_complex,
         invalid_schema, unresolved_reference, no_thread,
-        steps, stack,
+        steps, stack, schema,
     }
 }
 
@@ -40,7 +40,7 @@ const DIRTY: Share = Share {
     nodes: 8_000_000,
     text: usize::MAX,
     limits: Limits {
-        steps: 100_000_000,
+        steps: 40_000_000,
         stack: None,
     },
 };
@@ -153,6 +153,9 @@ impl SchemaResource {
         explain: bool,
         share: &Share,
     ) -> Outcome {
+        if share.limits.stack.is_some() && self.schema.is_heavy() {
+            return Outcome::TooMuch;
+        }
         let arena = Bump::new();
         // SAFETY: the caller's promise.
         let instance = match unsafe { source.build(env, &arena, self.max_depth, share) } {
@@ -394,6 +397,7 @@ fn compile_source<'a>(
         Err(CompileError::Unresolved(message)) => {
             Err((atoms::unresolved_reference(), message).encode(env))
         }
+        Err(CompileError::TooComplex) => Err((atoms::too_complex(), atoms::schema()).encode(env)),
         Err(CompileError::NoThread) => Err(atoms::no_thread().to_term(env)),
     })
 }

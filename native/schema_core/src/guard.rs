@@ -18,9 +18,21 @@ pub enum Stop {
     Errors,
 }
 
+/// What some things cost, in steps, under one schema.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Costs {
+    /// Making an error.
+    pub error: u64,
+    /// Looking at 1024 bytes of a string.
+    pub kilobyte: u64,
+    /// Whether looking at a string costs with the square of its length.
+    pub quadratic: bool,
+}
+
 pub struct Guard {
     steps: Cell<u64>,
     errors: Cell<u32>,
+    costs: Costs,
     /// The lowest address that the stack may reach.
     floor: usize,
 }
@@ -31,6 +43,7 @@ impl Default for Guard {
         Guard {
             steps: Cell::new(u64::MAX),
             errors: Cell::new(u32::MAX),
+            costs: Costs::default(),
             floor: 0,
         }
     }
@@ -44,10 +57,11 @@ fn stack_address() -> usize {
 
 impl Guard {
     /// Allows `steps` of work, `errors` errors, and `stack` bytes below the caller's frame.
-    pub fn new(steps: u64, errors: u32, stack: usize) -> Self {
+    pub fn new(steps: u64, errors: u32, stack: usize, costs: Costs) -> Self {
         Guard {
             steps: Cell::new(steps),
             errors: Cell::new(errors),
+            costs,
             floor: stack_address().saturating_sub(stack),
         }
     }
@@ -61,12 +75,23 @@ impl Guard {
         self.steps.set(left - amount);
     }
 
+    /// A look at a string of this many bytes, which may be matched against a pattern.
+    #[inline]
+    pub fn text(&self, length: usize) {
+        let length = length as u64;
+        self.step(1 + length.saturating_mul(self.costs.kilobyte) / 1024);
+        if self.costs.quadratic {
+            self.step(length.saturating_mul(length) / 16);
+        }
+    }
+
     #[cold]
     fn stop(&self, steps: bool) -> ! {
         resume_unwind(Box::new(if steps { Stop::Steps } else { Stop::Stack }))
     }
 
     pub fn error(&self) {
+        self.step(self.costs.error);
         let left = self.errors.get();
         if left == 0 {
             resume_unwind(Box::new(Stop::Errors));

@@ -49,6 +49,9 @@ pub struct Builder<'a> {
     key: &'a str,
     root: Slot<'a>,
     nodes: usize,
+    /// Bytes of the keys on the way to what is open, and the most there were.
+    path: usize,
+    longest_path: usize,
     max_nodes: usize,
     max_depth: usize,
 }
@@ -63,6 +66,8 @@ impl<'a> Builder<'a> {
             key: "",
             root: Slot::Null,
             nodes: 0,
+            path: 0,
+            longest_path: 0,
             max_nodes: max_nodes.min(u32::MAX as usize),
             max_depth,
         }
@@ -79,6 +84,7 @@ impl<'a> Builder<'a> {
             return Err(BuildError::TooManyNodes);
         }
         self.place(self.key, value);
+        self.key = "";
         Ok(())
     }
 
@@ -95,6 +101,7 @@ impl<'a> Builder<'a> {
     #[inline]
     pub fn key(&mut self, key: &'a str) {
         self.key = key;
+        self.longest_path = self.longest_path.max(self.path + key.len());
     }
 
     fn open(&mut self, object: bool, start: usize) -> Result<(), BuildError> {
@@ -110,6 +117,8 @@ impl<'a> Builder<'a> {
             start: start as u32,
             key: self.key,
         });
+        self.path += self.key.len();
+        self.key = "";
         Ok(())
     }
 
@@ -126,6 +135,7 @@ impl<'a> Builder<'a> {
         let Some(frame) = self.frames.pop() else {
             return;
         };
+        self.path -= frame.key.len();
         let start = frame.start as usize;
         let value = if frame.object {
             let members = &mut self.members[start..];
@@ -150,6 +160,7 @@ impl<'a> Builder<'a> {
         Instance {
             root: self.arena.alloc(self.root),
             nodes: self.nodes,
+            longest_path: self.longest_path,
         }
     }
 }
@@ -184,4 +195,6 @@ fn first_of_each_key(members: &mut [Member<'_>]) -> usize {
 pub struct Instance<'a> {
     pub root: &'a Slot<'a>,
     pub nodes: usize,
+    /// Bytes of the keys on the way to its deepest part.
+    pub longest_path: usize,
 }

@@ -4,7 +4,7 @@
 use crate::guard::Guard;
 use crate::instance::{Member, Slot, SCANNED_MEMBERS};
 use crate::number::Number;
-use jsonschema::json::{self, cmp, Json, NodeIdentity};
+use jsonschema::json::{self, cmp, Json, JsonNumber, NodeIdentity};
 use jsonschema::JsonType;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -14,6 +14,9 @@ const SHOWN_STRING: usize = 128;
 
 /// Bytes of a string that count as one step.
 const STRING_STEP: usize = 64;
+
+/// What an exact comparison of two numbers costs, in steps.
+const EXACT_STEPS: u64 = 50;
 
 /// The representation that validators are compiled for.
 pub struct Tree;
@@ -94,7 +97,7 @@ impl<'a> json::Node<'a, Tree> for Node<'a> {
     fn as_string(&self) -> Option<Cow<'a, str>> {
         match self.slot {
             Slot::Str(string) => {
-                self.guard.step(1 + (string.len() / STRING_STEP) as u64);
+                self.guard.text(string.len());
                 Some(Cow::Borrowed(string))
             }
             _ => {
@@ -222,11 +225,11 @@ fn equals_value(slot: &Slot<'_>, expected: &Value, guard: &Guard) -> bool {
                 *left == right
             }
         }
-        (Slot::Int(int), Value::Number(right)) => cmp::equal_numbers(&Number::Int(*int), right),
+        (Slot::Int(int), Value::Number(right)) => equal_numbers(Number::Int(*int), right, guard),
         (Slot::Float(float), Value::Number(right)) => {
-            cmp::equal_numbers(&Number::Float(*float), right)
+            equal_numbers(Number::Float(*float), right, guard)
         }
-        (Slot::Text(text), Value::Number(right)) => cmp::equal_numbers(&Number::Text(text), right),
+        (Slot::Text(text), Value::Number(right)) => equal_numbers(Number::Text(text), right, guard),
         (Slot::Array(left), Value::Array(right)) => {
             left.len() == right.len()
                 && left
@@ -244,6 +247,17 @@ fn equals_value(slot: &Slot<'_>, expected: &Value, guard: &Guard) -> bool {
         }
         _ => false,
     }
+}
+
+/// The exact comparison is slow, and needed only between numbers with the same nearest float.
+pub fn equal_numbers(left: Number<'_>, right: &serde_json::Number, guard: &Guard) -> bool {
+    if let (Some(left), Some(right)) = (left.as_f64(), right.as_f64()) {
+        if left != right {
+            return false;
+        }
+    }
+    guard.step(EXACT_STEPS);
+    cmp::equal_numbers(&left, right)
 }
 
 pub fn find<'a>(members: &'a [Member<'a>], key: &str) -> Option<&'a Slot<'a>> {

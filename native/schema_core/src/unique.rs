@@ -3,7 +3,7 @@
 use crate::guard::Guard;
 use crate::instance::Slot;
 use crate::number::Number;
-use jsonschema::json::{cmp, JsonNumber};
+use jsonschema::json::JsonNumber;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 const PAIRWISE: usize = 16;
@@ -71,7 +71,9 @@ fn equal(left: &Slot<'_>, right: &Slot<'_>, guard: &Guard) -> bool {
                 })
         }
         _ => match (as_number(left), as_number(right)) {
-            (Some(left), Some(right)) => cmp::equal_numbers(&left, &right.to_number()),
+            (Some(left), Some(right)) => {
+                crate::node::equal_numbers(left, &right.to_number(), guard)
+            }
             _ => false,
         },
     }

@@ -27,7 +27,10 @@ fn json_files(folder: &Path) -> Vec<PathBuf> {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "json") {
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "json")
+            {
                 found.push(path);
             }
         }
@@ -67,7 +70,9 @@ fn run(folder: &str, draft: Draft) {
         // The suite's own remotes hold for one draft each.
         let documents: Vec<_> = remotes
             .iter()
-            .filter(|(uri, _)| !uri.contains("/draft") || uri.contains(folder) || file.contains("cross-draft"))
+            .filter(|(uri, _)| {
+                !uri.contains("/draft") || uri.contains(folder) || file.contains("cross-draft")
+            })
             .cloned()
             .collect();
         let groups: Value =
@@ -105,7 +110,12 @@ fn run(folder: &str, draft: Draft) {
         "{folder}: {} required and {} optional passed, {known} known failures",
         passed[0], passed[1]
     );
-    assert!(unexpected.is_empty(), "{} failed:\n{}", unexpected.len(), unexpected.join("\n"));
+    assert!(
+        unexpected.is_empty(),
+        "{} failed:\n{}",
+        unexpected.len(),
+        unexpected.join("\n")
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use schema_core::instance::Builder;
 use schema_core::{CompileError, Document, Draft, Limits, Options, Schema, Stop, Violation};
 
 pub const LARGE: Limits = Limits {
-    steps: 100_000_000,
+    steps: 40_000_000,
     stack: None,
 };
 
