@@ -9,7 +9,7 @@
 use jsonschema::Draft;
 use referencing::{Registry, Resolver};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Paths from one subschema through others that apply to the same value.
 pub const MAX_PATHS: u64 = 4_096;
@@ -19,6 +19,10 @@ pub const MAX_UNEVALUATED: u64 = 2_048;
 
 /// Subschemas on one such path; each takes stack.
 pub const MAX_LENGTH: u64 = 1_024;
+
+/// Ways from the root through resources (what has an `$id`, and documents), each entered once.
+/// A subschema is compiled anew for each way that leads to it, since `$dynamicRef` may differ.
+pub const MAX_SCOPES: u64 = 4_096;
 
 /// Same value: one subschema, a list, a map.
 const IN_PLACE: [&str; 4] = ["not", "if", "then", "else"];
@@ -45,10 +49,13 @@ pub struct Branches {
     /// The longest of them.
     pub length: u64,
     pub unevaluated: u64,
+    pub scopes: u64,
 }
 
 struct Subschema<'a> {
     value: &'a Value,
+    /// The resource it is in.
+    resource: usize,
     in_place: Vec<usize>,
     paths: u64,
     length: u64,
@@ -70,6 +77,9 @@ struct Walk<'a> {
     /// Every subschema that a `$dynamicRef` to this name might mean.
     dynamic: HashMap<&'a str, Vec<usize>>,
     dynamic_references: Vec<(usize, &'a str)>,
+    resources: HashMap<String, usize>,
+    /// By resource: those that it refers to or embeds.
+    leads_to: Vec<BTreeSet<usize>>,
 }
 
 /// Measures the schema that `root` is, following the references that `resolver` resolves. Those
@@ -89,6 +99,8 @@ pub fn measure<'a>(
         pending: Vec::new(),
         dynamic: HashMap::new(),
         dynamic_references: Vec::new(),
+        resources: HashMap::new(),
+        leads_to: Vec::new(),
     };
     walk.visit(root, registry.resolver(base), draft);
     while let Some((index, resolver, draft)) = walk.pending.pop() {
@@ -96,9 +108,14 @@ pub fn measure<'a>(
     }
     for (from, name) in std::mem::take(&mut walk.dynamic_references) {
         let targets = walk.dynamic.get(name).cloned().unwrap_or_default();
-        walk.subschemas[from].in_place.extend(targets);
+        for target in targets {
+            walk.link(from, target);
+            walk.subschemas[from].in_place.push(target);
+        }
     }
-    walk.count()
+    let mut branches = walk.count();
+    branches.scopes = walk.count_scopes();
+    branches
 }
 
 impl<'a> Walk<'a> {
@@ -108,10 +125,16 @@ impl<'a> Walk<'a> {
         if let Some(index) = self.known.get(&address) {
             return Some(*index);
         }
+        let draft = draft.detect(value);
+        let resolver = resolver
+            .in_subresource(draft.create_resource_ref(value))
+            .unwrap_or(resolver);
+        let resource = self.resource(resolver.base_uri().as_str());
         let index = self.subschemas.len();
         self.known.insert(address, index);
         self.subschemas.push(Subschema {
             value,
+            resource,
             in_place: Vec::new(),
             paths: 0,
             length: 0,
@@ -123,19 +146,63 @@ impl<'a> Walk<'a> {
         if fields.get("$recursiveAnchor").is_some() {
             self.dynamic.entry("").or_default().push(index);
         }
-        let draft = draft.detect(value);
-        let resolver = resolver
-            .in_subresource(draft.create_resource_ref(value))
-            .unwrap_or(resolver);
         self.pending.push((index, resolver, draft));
         Some(index)
+    }
+
+    fn resource(&mut self, uri: &str) -> usize {
+        if let Some(resource) = self.resources.get(uri) {
+            return *resource;
+        }
+        let resource = self.leads_to.len();
+        self.resources.insert(uri.to_owned(), resource);
+        self.leads_to.push(BTreeSet::new());
+        resource
+    }
+
+    fn link(&mut self, from: usize, to: usize) {
+        let (from, to) = (self.subschemas[from].resource, self.subschemas[to].resource);
+        if from != to {
+            self.leads_to[from].insert(to);
+        }
+    }
+
+    /// Up to one more than [`MAX_SCOPES`].
+    fn count_scopes(&self) -> u64 {
+        let Some(root) = self.subschemas.first() else {
+            return 1;
+        };
+        let mut ways = 1;
+        let mut entered = vec![false; self.leads_to.len()];
+        entered[root.resource] = true;
+        let mut stack = vec![(root.resource, self.leads_to[root.resource].iter())];
+        while let Some((resource, next)) = stack.last_mut() {
+            match next.find(|next| !entered[**next]) {
+                Some(next) => {
+                    ways += 1;
+                    if ways > MAX_SCOPES {
+                        break;
+                    }
+                    entered[*next] = true;
+                    stack.push((*next, self.leads_to[*next].iter()));
+                }
+                None => {
+                    entered[*resource] = false;
+                    stack.pop();
+                }
+            }
+        }
+        ways
     }
 
     fn expand(&mut self, index: usize, resolver: Resolver<'a>, draft: Draft) {
         let value = self.subschemas[index].value;
         let mut in_place = Vec::new();
         let mut reach = |walk: &mut Self, child: &'a Value| {
-            in_place.extend(walk.visit(child, resolver.clone(), draft));
+            if let Some(child) = walk.visit(child, resolver.clone(), draft) {
+                walk.link(index, child);
+                in_place.push(child);
+            }
         };
         for keyword in IN_PLACE {
             if let Some(child) = value.get(keyword) {
@@ -164,7 +231,10 @@ impl<'a> Walk<'a> {
             };
             if let Ok(resolved) = resolver.lookup(reference) {
                 let (contents, resolver, draft) = resolved.into_inner();
-                in_place.extend(self.visit(contents, resolver, draft));
+                if let Some(target) = self.visit(contents, resolver, draft) {
+                    self.link(index, target);
+                    in_place.push(target);
+                }
             }
             if keyword != "$ref" {
                 let name = reference.rsplit('#').next().unwrap_or_default();
@@ -172,23 +242,26 @@ impl<'a> Walk<'a> {
             }
         }
         self.subschemas[index].in_place = in_place;
+        let elsewhere = |walk: &mut Self, child: &'a Value| {
+            if let Some(child) = walk.visit(child, resolver.clone(), draft) {
+                walk.link(index, child);
+            }
+        };
         for keyword in ELSEWHERE {
             match value.get(keyword) {
                 Some(Value::Array(children)) => {
                     for child in children {
-                        self.visit(child, resolver.clone(), draft);
+                        elsewhere(self, child);
                     }
                 }
-                Some(child) => {
-                    self.visit(child, resolver.clone(), draft);
-                }
+                Some(child) => elsewhere(self, child),
                 None => {}
             }
         }
         for keyword in ELSEWHERE_MAPS {
             let children = value.get(keyword).and_then(Value::as_object);
             for child in children.into_iter().flat_map(|children| children.values()) {
-                self.visit(child, resolver.clone(), draft);
+                elsewhere(self, child);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! From a schema document to a [`Schema`].
 
-use crate::branches::{self, Branches, MAX_LENGTH, MAX_PATHS, MAX_UNEVALUATED};
+use crate::branches::{self, Branches, MAX_LENGTH, MAX_PATHS, MAX_SCOPES, MAX_UNEVALUATED};
 use crate::instance::{Instance, Slot};
 use crate::number::Number;
 use crate::pattern::Patterns;
@@ -133,6 +133,7 @@ fn compile_here(
         || branches.paths > MAX_PATHS
         || branches.length > MAX_LENGTH
         || branches.unevaluated > MAX_UNEVALUATED
+        || branches.scopes > MAX_SCOPES
     {
         return Err(CompileError::TooComplex);
     }

@@ -282,7 +282,7 @@ impl<'a> Iterator for MembersIter<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let member = self.members.next()?;
-        self.guard.step(1 + (member.key.len() / STRING_STEP) as u64);
+        self.guard.text(member.key.len());
         Some((
             member.key,
             Node {
