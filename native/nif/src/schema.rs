@@ -54,6 +54,8 @@ struct Share {
     limits: Limits,
 }
 
+/// What `erlmcp_native_schema:compile/2` gives. Another part decodes it from a term as
+/// `ResourceArc<SchemaResource>`.
 pub struct SchemaResource {
     schema: Schema,
     max_depth: usize,
@@ -245,36 +247,59 @@ fn encode_refusal(env: Env<'_>, refusal: Refusal, max_depth: usize) -> Term<'_> 
     }
 }
 
-fn encode_outcome(env: Env<'_>, outcome: Outcome, dirty: bool, max_depth: usize) -> Term<'_> {
-    match outcome {
-        Outcome::Fits => atoms::ok().to_term(env),
-        Outcome::Violations(violations) => {
-            let list: Vec<Term> = violations
-                .iter()
-                .map(|violation| encode_violation(env, violation))
-                .collect();
-            (atoms::error(), list).encode(env)
-        }
-        Outcome::Refused(refusal) => {
-            (atoms::error(), encode_refusal(env, refusal, max_depth)).encode(env)
-        }
-        Outcome::TooMuch if dirty => (atoms::error(), atoms::too_large()).encode(env),
-        Outcome::TooMuch => atoms::large().to_term(env),
+impl SchemaResource {
+    /// Checks the JSON value that `json` is: `ok` or `{error, Violations | Reason}`, as
+    /// `erlmcp_native_schema:validate/2`. `None` when that takes more than a normal scheduler may
+    /// spend; it is then to be done again with `large` on a dirty one.
+    pub(crate) fn check_text<'a>(
+        &self,
+        env: Env<'a>,
+        json: &[u8],
+        large: bool,
+    ) -> Option<Term<'a>> {
+        let share = if large { &DIRTY } else { &NORMAL };
+        // SAFETY: text holds no terms.
+        let outcome = unsafe { self.check(env.as_c_arg(), &Source::Text(json), true, share) };
+        self.answer(env, outcome, large)
+    }
+
+    fn answer<'a>(&self, env: Env<'a>, outcome: Outcome, large: bool) -> Option<Term<'a>> {
+        Some(match outcome {
+            Outcome::Fits => atoms::ok().to_term(env),
+            Outcome::Violations(violations) => {
+                let list: Vec<Term> = violations
+                    .iter()
+                    .map(|violation| encode_violation(env, violation))
+                    .collect();
+                (atoms::error(), list).encode(env)
+            }
+            Outcome::Refused(refusal) => {
+                let reason = encode_refusal(env, refusal, self.max_depth);
+                (atoms::error(), reason).encode(env)
+            }
+            Outcome::TooMuch if large => (atoms::error(), atoms::too_large()).encode(env),
+            Outcome::TooMuch => return None,
+        })
     }
 }
 
 /// `schema_validate(Schema, Instance, Explain)`: `ok`, `{error, Violations | Reason}`, or `large`
 /// when it is to be called again on a dirty scheduler. Without `Explain`, `{error, []}`.
-unsafe fn validate(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3], share: &Share) -> ErlNifTerm {
+unsafe fn validate(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3], large: bool) -> ErlNifTerm {
+    let share = if large { &DIRTY } else { &NORMAL };
     // SAFETY: the caller passes the calling environment and its terms.
     unsafe {
-        let dirty = share.limits.stack.is_none();
         crate::boundary::with_terms(env, args, |safe_env, [schema, _, explain]| {
             let schema: ResourceArc<SchemaResource> = schema.decode()?;
             let explain: bool = explain.decode()?;
-            let source = Source::of(env, args[1]);
-            let outcome = schema.check(env, &source, explain, share);
-            Ok(encode_outcome(safe_env, outcome, dirty, schema.max_depth))
+            let answer = match Source::of(env, args[1]) {
+                Source::Text(json) if explain => schema.check_text(safe_env, json, large),
+                source => {
+                    let outcome = schema.check(env, &source, explain, share);
+                    schema.answer(safe_env, outcome, large)
+                }
+            };
+            Ok(answer.unwrap_or_else(|| atoms::large().to_term(safe_env)))
         })
     }
 }
@@ -323,13 +348,13 @@ pub unsafe fn check_text(
 
 unsafe fn schema_validate(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3]) -> ErlNifTerm {
     // SAFETY: as given.
-    unsafe { validate(env, args, &NORMAL) }
+    unsafe { validate(env, args, false) }
 }
 nif!("schema_validate", 3, Normal, schema_validate);
 
 unsafe fn schema_validate_large(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3]) -> ErlNifTerm {
     // SAFETY: as given.
-    unsafe { validate(env, args, &DIRTY) }
+    unsafe { validate(env, args, true) }
 }
 nif!("schema_validate_large", 3, DirtyCpu, schema_validate_large);
 

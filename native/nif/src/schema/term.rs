@@ -278,6 +278,9 @@ impl<'a, 'b> Reader<'a, 'b> {
         // SAFETY: the caller passes a term of `self.env`; on success `binary` is initialised and
         // ours to release.
         unsafe {
+            if self.is_huge(term) {
+                return Err(TermError::Unsupported(term));
+            }
             if enif_term_to_binary(self.env, term, binary.as_mut_ptr()) == 0 {
                 return Err(TermError::Unsupported(term));
             }
@@ -288,6 +291,32 @@ impl<'a, 'b> Reader<'a, 'b> {
             let decimal = decimal.ok_or(TermError::Unsupported(term))?;
             Ok(Slot::Text(self.builder.arena().alloc_str(&decimal)))
         }
+    }
+
+    /// Whether an integer has more than [`MAX_INTEGER`] bytes, told without writing it out.
+    unsafe fn is_huge(&self, term: ErlNifTerm) -> bool {
+        // LARGE_BIG_EXT of 2^(8 * MAX_INTEGER), positive or negative.
+        let mut limit = [0u8; 7 + MAX_INTEGER + 1];
+        limit[..2].copy_from_slice(&[131, 111]);
+        limit[2..6].copy_from_slice(&(MAX_INTEGER as u32 + 1).to_be_bytes());
+        limit[7 + MAX_INTEGER] = 1;
+        let mut edge = term;
+        [0, 1].into_iter().any(|sign| {
+            limit[6] = sign;
+            // SAFETY: the buffer is passed with its size, and both terms are of `self.env`.
+            let order = unsafe {
+                if enif_binary_to_term(self.env, limit.as_mut_ptr(), limit.len(), &mut edge, 0) == 0
+                {
+                    return true;
+                }
+                enif_compare(term, edge)
+            };
+            if sign == 0 {
+                order >= 0
+            } else {
+                order <= 0
+            }
+        })
     }
 }
 
