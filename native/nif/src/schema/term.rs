@@ -257,6 +257,10 @@ impl<'a, 'b> Reader<'a, 'b> {
                 .iter()
                 .map(|byte| *byte as char),
         );
+        self.text = self
+            .text
+            .checked_sub(text.len())
+            .ok_or(TermError::TooMuchText)?;
         Ok(self.builder.arena().alloc_str(&text))
     }
 
