@@ -247,59 +247,38 @@ fn encode_refusal(env: Env<'_>, refusal: Refusal, max_depth: usize) -> Term<'_> 
     }
 }
 
-impl SchemaResource {
-    /// Checks the JSON value that `json` is: `ok` or `{error, Violations | Reason}`, as
-    /// `erlmcp_native_schema:validate/2`. `None` when that takes more than a normal scheduler may
-    /// spend; it is then to be done again with `large` on a dirty one.
-    pub(crate) fn check_text<'a>(
-        &self,
-        env: Env<'a>,
-        json: &[u8],
-        large: bool,
-    ) -> Option<Term<'a>> {
-        let share = if large { &DIRTY } else { &NORMAL };
-        // SAFETY: text holds no terms.
-        let outcome = unsafe { self.check(env.as_c_arg(), &Source::Text(json), true, share) };
-        self.answer(env, outcome, large)
-    }
-
-    fn answer<'a>(&self, env: Env<'a>, outcome: Outcome, large: bool) -> Option<Term<'a>> {
-        Some(match outcome {
-            Outcome::Fits => atoms::ok().to_term(env),
-            Outcome::Violations(violations) => {
-                let list: Vec<Term> = violations
-                    .iter()
-                    .map(|violation| encode_violation(env, violation))
-                    .collect();
-                (atoms::error(), list).encode(env)
-            }
-            Outcome::Refused(refusal) => {
-                let reason = encode_refusal(env, refusal, self.max_depth);
-                (atoms::error(), reason).encode(env)
-            }
-            Outcome::TooMuch if large => (atoms::error(), atoms::too_large()).encode(env),
-            Outcome::TooMuch => return None,
-        })
+/// Why an instance does not fit: the violations, or the reason that there is no answer.
+fn encode_reason(env: Env<'_>, outcome: Outcome, max_depth: usize) -> Term<'_> {
+    match outcome {
+        Outcome::Fits => atoms::ok().to_term(env),
+        Outcome::TooMuch => atoms::too_large().to_term(env),
+        Outcome::Refused(refusal) => encode_refusal(env, refusal, max_depth),
+        Outcome::Violations(violations) => violations
+            .iter()
+            .map(|violation| encode_violation(env, violation))
+            .collect::<Vec<Term>>()
+            .encode(env),
     }
 }
 
 /// `schema_validate(Schema, Instance, Explain)`: `ok`, `{error, Violations | Reason}`, or `large`
 /// when it is to be called again on a dirty scheduler. Without `Explain`, `{error, []}`.
-unsafe fn validate(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3], large: bool) -> ErlNifTerm {
-    let share = if large { &DIRTY } else { &NORMAL };
+unsafe fn validate(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3], on_dirty: bool) -> ErlNifTerm {
+    let share = if on_dirty { &DIRTY } else { &NORMAL };
     // SAFETY: the caller passes the calling environment and its terms.
     unsafe {
         crate::boundary::with_terms(env, args, |safe_env, [schema, _, explain]| {
             let schema: ResourceArc<SchemaResource> = schema.decode()?;
             let explain: bool = explain.decode()?;
-            let answer = match Source::of(env, args[1]) {
-                Source::Text(json) if explain => schema.check_text(safe_env, json, large),
-                source => {
-                    let outcome = schema.check(env, &source, explain, share);
-                    schema.answer(safe_env, outcome, large)
+            let source = Source::of(env, args[1]);
+            Ok(match schema.check(env, &source, explain, share) {
+                Outcome::Fits => atoms::ok().to_term(safe_env),
+                Outcome::TooMuch if !on_dirty => atoms::large().to_term(safe_env),
+                outcome => {
+                    let reason = encode_reason(safe_env, outcome, schema.max_depth);
+                    (atoms::error(), reason).encode(safe_env)
                 }
-            };
-            Ok(answer.unwrap_or_else(|| atoms::large().to_term(safe_env)))
+            })
         })
     }
 }
@@ -336,10 +315,7 @@ pub unsafe fn check_text(
             Outcome::Fits => Checked::Fits,
             Outcome::TooMuch if !on_dirty => Checked::NotHere,
             outcome => {
-                let answer = encode_outcome(safe_env, outcome, on_dirty, schema.max_depth);
-                let reason = answer
-                    .decode::<(Atom, Term)>()
-                    .map_or(answer, |(_, why)| why);
+                let reason = encode_reason(safe_env, outcome, schema.max_depth);
                 Checked::Fails(reason.as_c_arg())
             }
         }
