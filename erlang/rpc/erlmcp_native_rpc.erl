@@ -155,6 +155,14 @@ decode(Text, #{params := raw} = Opts) when
     is_binary(Text), map_size(Opts) =:= 1, byte_size(Text) =< ?MAX_SIZE
 ->
     erlmcp_native_nif:rpc_decode(Text, erlmcp_native_nif:vocabulary(), ?RAW_PARAMS);
+decode(Text, #{dialect := mcp} = Opts) when
+    is_binary(Text), map_size(Opts) =:= 1, byte_size(Text) =< ?MAX_SIZE
+->
+    erlmcp_native_nif:rpc_decode(Text, erlmcp_native_nif:vocabulary(), ?MCP);
+decode(Text, #{dialect := mcp, params := raw} = Opts) when
+    is_binary(Text), map_size(Opts) =:= 2, byte_size(Text) =< ?MAX_SIZE
+->
+    erlmcp_native_nif:rpc_decode(Text, erlmcp_native_nif:vocabulary(), ?MCP bor ?RAW_PARAMS);
 decode(Text, Opts) ->
     Call = {?MODULE, decode, [Text, Opts]},
     {Options, MaxSize} = options(Opts, Call),
@@ -444,41 +452,47 @@ wrong_params(Position, _Params, Wrong) ->
 
 %% What the NIF takes, and the largest text.
 options(Opts, Call) when is_map(Opts) ->
-    Own = [params, result, dialect, max_batch, schemas],
-    [
-        erlmcp_native_error:bad_option(Call, 2, Key, Value)
-     || {Key, Value} <- maps:to_list(maps:with([trailing | Own], Opts)),
-        not is_own_option(Key, Value)
-    ],
-    Defaults = #{max_size => ?MAX_SIZE, max_depth => ?MAX_DEPTH, max_digits => ?MAX_DIGITS},
-    Json = maps:merge(Defaults, maps:without(Own, Opts)),
-    {Decode, MaxSize} = erlmcp_native_json:decode_options(Json, 2, Call),
-    Flag = fun(Key, Value, Bit) ->
-        case Opts of
-            #{Key := Value} -> Bit;
-            #{} -> 0
-        end
-    end,
-    Flags =
-        Flag(params, raw, ?RAW_PARAMS) bor Flag(result, raw, ?RAW_RESULT) bor
-            Flag(dialect, mcp, ?MCP),
-    MaxBatch = batch_limit(maps:get(max_batch, Opts, ?MAX_BATCH)),
-    {{Flags, MaxBatch, Decode, maps:get(schemas, Opts, none)}, MaxSize};
+    {Flags, MaxBatch, Schemas, Json} =
+        own_options(maps:to_list(Opts), {0, ?MAX_BATCH, none, #{}}, Call),
+    case map_size(Json) of
+        0 ->
+            {{Flags, MaxBatch, default, Schemas}, ?MAX_SIZE};
+        _ ->
+            Defaults = #{max_size => ?MAX_SIZE, max_depth => ?MAX_DEPTH, max_digits => ?MAX_DIGITS},
+            {Decode, MaxSize} =
+                erlmcp_native_json:decode_options(maps:merge(Defaults, Json), 2, Call),
+            {{Flags, MaxBatch, Decode, Schemas}, MaxSize}
+    end;
 options(_Opts, Call) ->
     erlmcp_native_error:badarg(Call, 2, "not a map of options").
 
-is_own_option(params, Value) -> lists:member(Value, [built, raw]);
-is_own_option(result, Value) -> lists:member(Value, [built, raw]);
-is_own_option(dialect, Value) -> lists:member(Value, [json_rpc, mcp]);
-is_own_option(max_batch, infinity) -> true;
-is_own_option(max_batch, Value) -> is_integer(Value) andalso Value >= 0;
-%% Whether the values are schemas shows when one is used.
-is_own_option(schemas, Value) -> is_map(Value);
-%% Nothing may follow a message.
-is_own_option(trailing, _) -> false.
-
-batch_limit(Limit) when is_integer(Limit), Limit < 1 bsl 63 -> Limit;
-batch_limit(_) -> -1.
+own_options([], Own, _Call) ->
+    Own;
+own_options([{Key, Value} | Rest], {Flags, Batch, Schemas, Json}, Call) ->
+    Own =
+        case {Key, Value} of
+            {params, built} -> {Flags, Batch, Schemas, Json};
+            {params, raw} -> {Flags bor ?RAW_PARAMS, Batch, Schemas, Json};
+            {result, built} -> {Flags, Batch, Schemas, Json};
+            {result, raw} -> {Flags bor ?RAW_RESULT, Batch, Schemas, Json};
+            {dialect, json_rpc} -> {Flags, Batch, Schemas, Json};
+            {dialect, mcp} -> {Flags bor ?MCP, Batch, Schemas, Json};
+            {max_batch, infinity} -> {Flags, -1, Schemas, Json};
+            %% The NIF takes limits of 64 bits; what is beyond them is no limit.
+            {max_batch, Max} when is_integer(Max), Max >= 1 bsl 63 -> {Flags, -1, Schemas, Json};
+            {max_batch, Max} when is_integer(Max), Max >= 0 -> {Flags, Max, Schemas, Json};
+            %% Whether the values are schemas shows when one is used.
+            {schemas, Map} when is_map(Map) -> {Flags, Batch, Map, Json};
+            _ when
+                Key =:= params; Key =:= result; Key =:= dialect; Key =:= max_batch; Key =:= schemas;
+                %% Nothing may follow a message.
+                Key =:= trailing
+            ->
+                erlmcp_native_error:bad_option(Call, 2, Key, Value);
+            _ ->
+                {Flags, Batch, Schemas, Json#{Key => Value}}
+        end,
+    own_options(Rest, Own, Call).
 
 size_of(At, Text, Call) ->
     try

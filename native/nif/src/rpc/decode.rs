@@ -115,11 +115,13 @@ impl Wanted {
             {
                 return None;
             }
-            let json = Call::read(env, json)?;
             let mut wanted = Wanted::by_flags(bits);
-            wanted.envelope.limits = json.limits;
             wanted.envelope.batch = usize::try_from(most).unwrap_or(usize::MAX);
-            wanted.json = json;
+            // The default limits of this door are not those of JSON alone.
+            if json != atoms::default().as_c_arg() {
+                wanted.json = Call::read(env, json)?;
+                wanted.envelope.limits = wanted.json.limits;
+            }
             wanted.schemas = (enif_is_map(env, schemas) != 0).then_some(schemas);
             Some(wanted)
         }
