@@ -132,6 +132,16 @@ impl<'a> Builder<'a> {
 
     /// Ends the innermost array or object.
     pub fn close(&mut self) {
+        self.close_with(true);
+    }
+
+    /// Ends the innermost array or object, whose keys are known to differ.
+    pub fn close_distinct(&mut self) {
+        self.close_with(false);
+    }
+
+    #[inline]
+    fn close_with(&mut self, may_repeat: bool) {
         let Some(frame) = self.frames.pop() else {
             return;
         };
@@ -139,7 +149,11 @@ impl<'a> Builder<'a> {
         let start = frame.start as usize;
         let value = if frame.object {
             let members = &mut self.members[start..];
-            let kept = first_of_each_key(members);
+            let kept = if may_repeat || members.len() > SCANNED_MEMBERS {
+                first_of_each_key(members)
+            } else {
+                members.len()
+            };
             let members = self.arena.alloc_slice_copy(&members[..kept]);
             self.members.truncate(start);
             Slot::Object(members)

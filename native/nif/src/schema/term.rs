@@ -32,7 +32,11 @@ pub struct Atoms {
 enum Frame {
     /// What is left of a list.
     List(ErlNifTerm),
-    Map(MapIterator),
+    Map {
+        pairs: MapIterator,
+        /// Only binaries so far: keys of other types may come to read the same.
+        distinct: bool,
+    },
 }
 
 /// A map iterator that is released when it is dropped.
@@ -130,9 +134,10 @@ impl<'a, 'b> Reader<'a, 'b> {
                             return Err(TermError::Unsupported(*rest));
                         }
                     }
-                    Frame::Map(pairs) => match pairs.next() {
+                    Frame::Map { pairs, distinct } => match pairs.next() {
                         Some((key, value)) => {
-                            let key = self.key(key)?;
+                            let (key, binary) = self.key(key)?;
+                            *distinct &= binary;
                             self.builder.key(key);
                             Some(value)
                         }
@@ -145,10 +150,12 @@ impl<'a, 'b> Reader<'a, 'b> {
                             frames.push(frame);
                         }
                     }
-                    None => {
-                        frames.pop();
-                        self.builder.close();
-                    }
+                    None => match frames.pop() {
+                        Some(Frame::Map { distinct: true, .. }) => {
+                            self.builder.close_distinct();
+                        }
+                        _ => self.builder.close(),
+                    },
                 }
             }
             Ok(())
@@ -187,7 +194,10 @@ impl<'a, 'b> Reader<'a, 'b> {
                     let pairs =
                         MapIterator::new(self.env, term).ok_or(TermError::Unsupported(term))?;
                     self.builder.open_object()?;
-                    return Ok(Some(Frame::Map(pairs)));
+                    return Ok(Some(Frame::Map {
+                        pairs,
+                        distinct: true,
+                    }));
                 }
                 _ => return Err(TermError::Unsupported(term)),
             };
@@ -196,17 +206,17 @@ impl<'a, 'b> Reader<'a, 'b> {
         }
     }
 
-    /// Keys as `json:encode/1` takes them: binaries, atoms, integers and floats.
+    /// Keys as `json:encode/1` takes them, and whether this one is a binary.
     #[inline]
-    unsafe fn key(&mut self, key: ErlNifTerm) -> Result<&'a str, TermError> {
+    unsafe fn key(&mut self, key: ErlNifTerm) -> Result<(&'a str, bool), TermError> {
         // SAFETY: the caller passes a term of `self.env`.
         unsafe {
             match enif_term_type(self.env, key) {
-                ErlNifTermType::ERL_NIF_TERM_TYPE_BITSTRING => self.string(key),
-                ErlNifTermType::ERL_NIF_TERM_TYPE_ATOM => self.atom(key),
+                ErlNifTermType::ERL_NIF_TERM_TYPE_BITSTRING => Ok((self.string(key)?, true)),
+                ErlNifTermType::ERL_NIF_TERM_TYPE_ATOM => Ok((self.atom(key)?, false)),
                 ErlNifTermType::ERL_NIF_TERM_TYPE_INTEGER => match self.integer(key)? {
-                    Slot::Int(int) => Ok(self.builder.arena().alloc_str(&int.to_string())),
-                    Slot::Text(text) => Ok(text),
+                    Slot::Int(int) => Ok((self.builder.arena().alloc_str(&int.to_string()), false)),
+                    Slot::Text(text) => Ok((text, false)),
                     _ => Err(TermError::Unsupported(key)),
                 },
                 _ => Err(TermError::Unsupported(key)),
