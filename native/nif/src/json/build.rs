@@ -1,6 +1,7 @@
 //! Builds terms from the parser's events: one call into the VM for each value.
 
 use super::shapes::{Shapes, FLAT_MAP_LIMIT};
+use super::stack::Stack;
 use super::strings::{Policy, Strings};
 use super::vocabulary::{Vocabulary, EMPTY_BINARY, EMPTY_MAP};
 use crate::atoms;
@@ -79,11 +80,10 @@ struct Frame {
 /// What the builder keeps beside itself, because it is too large to be moved.
 pub struct Room<'e> {
     seen: MaybeUninit<Interner<'e, ErlNifTerm>>,
-    values: SmallVec<[ErlNifTerm; 64]>,
-    keys: SmallVec<[ErlNifTerm; 32]>,
-    /// The texts of `keys`.
-    words: SmallVec<[Word<'e>; 32]>,
-    frames: SmallVec<[Frame; 16]>,
+    values: [MaybeUninit<ErlNifTerm>; 64],
+    keys: [MaybeUninit<ErlNifTerm>; 32],
+    words: [MaybeUninit<Word<'e>>; 32],
+    frames: [MaybeUninit<Frame>; 16],
 }
 
 impl Room<'_> {
@@ -91,10 +91,10 @@ impl Room<'_> {
     pub fn new() -> Self {
         Room {
             seen: MaybeUninit::uninit(),
-            values: SmallVec::new(),
-            keys: SmallVec::new(),
-            words: SmallVec::new(),
-            frames: SmallVec::new(),
+            values: [const { MaybeUninit::uninit() }; 64],
+            keys: [const { MaybeUninit::uninit() }; 32],
+            words: [const { MaybeUninit::uninit() }; 32],
+            frames: [const { MaybeUninit::uninit() }; 16],
         }
     }
 }
@@ -110,10 +110,11 @@ pub struct Builder<'r, 'e> {
     value_credit: i32,
     shapes: Shapes,
     seen: &'r mut Interner<'e, ErlNifTerm>,
-    values: &'r mut SmallVec<[ErlNifTerm; 64]>,
-    keys: &'r mut SmallVec<[ErlNifTerm; 32]>,
-    words: &'r mut SmallVec<[Word<'e>; 32]>,
-    frames: &'r mut SmallVec<[Frame; 16]>,
+    values: Stack<'r, ErlNifTerm>,
+    keys: Stack<'r, ErlNifTerm>,
+    /// The texts of `keys`.
+    words: Stack<'r, Word<'e>>,
+    frames: Stack<'r, Frame>,
     true_term: ErlNifTerm,
     false_term: ErlNifTerm,
     pub refusal: Option<Refusal>,
@@ -142,10 +143,10 @@ impl<'r, 'e> Builder<'r, 'e> {
             value_credit: 32,
             shapes: Shapes::default(),
             seen: Interner::init(&mut room.seen),
-            values: &mut room.values,
-            keys: &mut room.keys,
-            words: &mut room.words,
-            frames: &mut room.frames,
+            values: Stack::new(&mut room.values),
+            keys: Stack::new(&mut room.keys),
+            words: Stack::new(&mut room.words),
+            frames: Stack::new(&mut room.frames),
             true_term: atoms::r#true().as_c_arg(),
             false_term: atoms::r#false().as_c_arg(),
             refusal: None,
@@ -180,11 +181,10 @@ impl<'r, 'e> Builder<'r, 'e> {
     #[inline(always)]
     fn interned(&mut self, bytes: &[u8]) -> (ErlNifTerm, Word<'e>, bool) {
         let word = Word::new(bytes);
-        if let Some((term, word)) = self.seen.get(&word) {
+        if let Some((term, word)) = self.vocabulary.get(&word) {
             return (term, word, true);
         }
-        if let Some((term, word)) = self.vocabulary.get(&word) {
-            self.seen.insert(word, term);
+        if let Some((term, word)) = self.seen.get(&word) {
             return (term, word, true);
         }
         let (term, stable) = self.strings.make_stable(bytes);

@@ -6,5 +6,6 @@ pub mod encode;
 mod get;
 mod shapes;
 mod split;
+mod stack;
 mod strings;
 pub mod vocabulary;
