@@ -7,6 +7,7 @@
     call_time_read/0,
     call_time_reset/0,
     json_decode/3,
+    json_decode_large/3,
     json_encode/1,
     json_encode/4,
     json_get/3,
@@ -25,6 +26,7 @@
     call_time_read/0,
     call_time_reset/0,
     json_decode/3,
+    json_decode_large/3,
     json_encode/1,
     json_encode/4,
     json_get/3,
@@ -64,6 +66,9 @@ call_time_reset() -> ?nif_stub.
 
 -spec json_decode(binary(), tuple(), default | tuple()) -> term().
 json_decode(_Text, _Vocabulary, _Options) -> ?nif_stub.
+
+-spec json_decode_large(binary(), tuple(), default | tuple()) -> term().
+json_decode_large(_Text, _Vocabulary, _Options) -> ?nif_stub.
 
 -spec json_encode(term()) -> binary() | nonempty_list() | {error, term(), non_neg_integer() | none}.
 json_encode(_Term) -> ?nif_stub.

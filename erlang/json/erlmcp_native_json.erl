@@ -113,6 +113,8 @@ decode(Text) when is_binary(Text) ->
     try
         erlmcp_native_nif:json_decode(Text, erlmcp_native_nif:vocabulary(), default)
     catch
+        error:large ->
+            decode(Text, #{});
         error:{json_error, Reason, Offset, _, _} ->
             erlmcp_native_error:raise({?MODULE, decode, [Text]}, Reason, #{position => Offset})
     end;
@@ -223,10 +225,36 @@ decode_flat(Text, {_, MaxSize}) when byte_size(Text) > MaxSize ->
     {error, {max_size, MaxSize}, MaxSize, 1, MaxSize + 1};
 decode_flat(Text, {Options, _}) ->
     try
-        {ok, erlmcp_native_nif:json_decode(Text, erlmcp_native_nif:vocabulary(), Options)}
+        {ok, decode_sized(Text, Options)}
     catch
         error:{json_error, Reason, Offset, Line, Column} ->
             {error, Reason, Offset, Line, Column}
+    end.
+
+decode_sized(Text, Options) ->
+    Vocabulary = erlmcp_native_nif:vocabulary(),
+    try
+        erlmcp_native_nif:json_decode(Text, Vocabulary, Options)
+    catch
+        error:large ->
+            make_room(byte_size(Text) div 4),
+            erlmcp_native_nif:json_decode_large(Text, Vocabulary, Options)
+    end.
+
+%% Grows the caller's heap to this many words if it is smaller. Terms that a NIF makes beyond the
+%% heap go into fragments, which the next collection copies: a third of the time of a large text.
+%% Most texts make less than a quarter of a word a byte.
+make_room(Words) ->
+    [{total_heap_size, Size}, {garbage_collection, Settings}] =
+        process_info(self(), [total_heap_size, garbage_collection]),
+    case proplists:get_value(max_heap_size, Settings) of
+        #{size := 0} when Size < Words ->
+            Minimum = process_flag(min_heap_size, Words),
+            true = garbage_collect(),
+            _ = process_flag(min_heap_size, Minimum),
+            ok;
+        _ ->
+            ok
     end.
 
 ?DOC(false).

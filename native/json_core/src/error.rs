@@ -12,6 +12,8 @@ pub enum Reason {
     DepthLimit(usize),
     /// An integer of more than this many digits.
     DigitLimit(usize),
+    /// More work than allowed in one call.
+    WorkLimit,
     /// The sink did not take an event; it knows why.
     Refused,
 }

@@ -52,13 +52,23 @@ pub struct Limits {
     pub depth: usize,
     /// Digits of an integer that does not fit 64 bits.
     pub digits: usize,
+    /// Work, in units of about what a scalar takes; an object takes [`OBJECT_WORK`] more. For
+    /// callers that must not be away for long.
+    pub work: usize,
 }
+
+/// An object is a map to be built, mostly.
+const OBJECT_WORK: usize = 8;
+
+/// Room that is made for a string with escapes before its length is known.
+const UNESCAPED_ROOM: usize = 64 * 1024;
 
 impl Default for Limits {
     fn default() -> Self {
         Limits {
             depth: usize::MAX,
             digits: usize::MAX,
+            work: usize::MAX,
         }
     }
 }
@@ -114,12 +124,14 @@ impl<'a> Parser<'a> {
     pub fn value<S: Sink>(&mut self, sink: &mut S) -> Result<(), Stop> {
         let mut levels = Levels::default();
         'value: loop {
+            self.work(1)?;
             match self.next_byte() {
                 Some(b'"') => {
                     sink.string(self.string::<S>()?);
                 }
                 Some(b'{') => {
                     self.enter(&levels)?;
+                    self.work(OBJECT_WORK)?;
                     sink.begin_object();
                     self.at += 1;
                     match self.next_byte() {
@@ -368,6 +380,17 @@ impl<'a> Parser<'a> {
     }
 
     #[inline(always)]
+    fn work(&mut self, units: usize) -> Result<(), Stop> {
+        match self.limits.work.checked_sub(units) {
+            Some(left) => {
+                self.limits.work = left;
+                Ok(())
+            }
+            None => self.fail(Reason::WorkLimit, self.at),
+        }
+    }
+
+    #[inline(always)]
     fn literal(&mut self, literal: &'static [u8]) -> Result<(), Stop> {
         let end = self.at + literal.len();
         if self.input.get(self.at..end) == Some(literal) {
@@ -451,6 +474,11 @@ impl<'a> Parser<'a> {
         mut end: usize,
     ) -> Result<Option<(usize, usize)>, Stop> {
         self.unescaped.clear();
+        if RESOLVE {
+            let longest = self.input.len() - start;
+            self.unescaped.reserve(longest.min(UNESCAPED_ROOM));
+            self.unescaped.extend_from_slice(&self.input[start..end]);
+        }
         let mut run = start;
         loop {
             if !self.utf8_valid {
@@ -459,28 +487,33 @@ impl<'a> Parser<'a> {
                 }
             }
             match self.input.get(end) {
-                Some(b'"') if run == start => {
-                    self.at = end + 1;
-                    return Ok(Some((start, end)));
-                }
                 Some(b'"') => {
-                    if RESOLVE {
-                        self.unescaped.extend_from_slice(&self.input[run..end]);
-                    }
                     self.at = end + 1;
-                    return Ok(None);
+                    return Ok((run == start).then_some((start, end)));
                 }
                 Some(b'\\') => {
-                    let (character, next) = match string::escape(self.input, end) {
-                        Ok(read) => read,
-                        Err(error) => return self.fail(error.reason, error.offset),
+                    run = match string::simple_escape(self.input, end) {
+                        Some(byte) => {
+                            if RESOLVE {
+                                self.unescaped.push(byte);
+                            }
+                            end + 2
+                        }
+                        None => match string::escape(self.input, end) {
+                            Ok((character, next)) => {
+                                if RESOLVE {
+                                    string::push_utf8(&mut self.unescaped, character);
+                                }
+                                next
+                            }
+                            Err(error) => return self.fail(error.reason, error.offset),
+                        },
                     };
-                    if RESOLVE {
-                        self.unescaped.extend_from_slice(&self.input[run..end]);
-                        string::push_utf8(&mut self.unescaped, character);
-                    }
-                    run = next;
-                    end = scan::find_special(self.input, next);
+                    end = if RESOLVE {
+                        scan::copy_plain(self.input, run, &mut self.unescaped)
+                    } else {
+                        scan::find_special(self.input, run)
+                    };
                 }
                 _ => return self.unexpected(end),
             }

@@ -28,6 +28,21 @@ pub fn find_special(text: &[u8], from: usize) -> usize {
     }
 }
 
+/// Copies the plain run at `from` to the end of `out`; gives its end.
+#[inline(always)]
+pub fn copy_plain(text: &[u8], from: usize, out: &mut Vec<u8>) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    {
+        x86::copy_plain(text, from, out)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let end = find_special(text, from);
+        out.extend_from_slice(&text[from..end]);
+        end
+    }
+}
+
 #[inline(always)]
 fn find_special_bytewise(text: &[u8], from: usize) -> usize {
     let rest = text.get(from..).unwrap_or_default();
@@ -97,6 +112,35 @@ mod x86 {
             }
         }
         super::find_special_bytewise(text, at)
+    }
+
+    #[inline(always)]
+    pub fn copy_plain(text: &[u8], from: usize, out: &mut Vec<u8>) -> usize {
+        let mut at = from;
+        out.reserve(LONG);
+        while at + 16 <= text.len() && at - from < LONG {
+            // SAFETY: 16 bytes from `at` are inside the text, and there is room for as many at
+            // the end of `out`; of these only the plain ones are counted in.
+            unsafe {
+                let start = text.as_ptr().add(at);
+                let end = out.as_mut_ptr().add(out.len());
+                end.copy_from_nonoverlapping(start, 16);
+                let mask = special_mask(start);
+                let plain = if mask == 0 {
+                    16
+                } else {
+                    mask.trailing_zeros() as usize
+                };
+                out.set_len(out.len() + plain);
+                at += plain;
+                if mask != 0 {
+                    return at;
+                }
+            }
+        }
+        let end = find_special_long(text, at);
+        out.extend_from_slice(&text[at..end]);
+        end
     }
 
     /// # Safety
@@ -223,6 +267,21 @@ mod tests {
                     }
                     assert_eq!(find_special(&text, at + 1), length);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn copies_up_to_the_special() {
+        for length in 0..80 {
+            for at in 0..=length {
+                let mut text: Vec<u8> = (0..length).map(|n| b'a' + (n % 26) as u8).collect();
+                if at < length {
+                    text[at] = b'\\';
+                }
+                let mut out = b"x".to_vec();
+                assert_eq!(copy_plain(&text, 0, &mut out), at);
+                assert_eq!(out, [b"x", &text[..at]].concat());
             }
         }
     }

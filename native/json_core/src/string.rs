@@ -2,22 +2,36 @@
 
 use crate::error::{Error, Reason};
 
-/// Reads the escape whose backslash is at `at`: the character and the offset behind it.
+/// What a backslash and one further character stand for; zero where they are no such escape.
+const SIMPLE: [u8; 256] = {
+    let mut table = [0; 256];
+    table[b'"' as usize] = b'"';
+    table[b'\\' as usize] = b'\\';
+    table[b'/' as usize] = b'/';
+    table[b'b' as usize] = 0x8;
+    table[b'f' as usize] = 0xc;
+    table[b'n' as usize] = b'\n';
+    table[b'r' as usize] = b'\r';
+    table[b't' as usize] = b'\t';
+    table
+};
+
+/// The byte that the escape of two characters at `at` stands for, where it is one.
+#[inline(always)]
+pub fn simple_escape(input: &[u8], at: usize) -> Option<u8> {
+    match SIMPLE[usize::from(*input.get(at + 1)?)] {
+        0 => None,
+        byte => Some(byte),
+    }
+}
+
+/// Reads the escape at `at` that is not a simple one: the character and the offset behind it.
 pub fn escape(input: &[u8], at: usize) -> Result<(char, usize), Error> {
-    let character = match input.get(at + 1) {
-        Some(b'"') => '"',
-        Some(b'\\') => '\\',
-        Some(b'/') => '/',
-        Some(b'b') => '\u{8}',
-        Some(b'f') => '\u{c}',
-        Some(b'n') => '\n',
-        Some(b'r') => '\r',
-        Some(b't') => '\t',
-        Some(b'u') => return unicode_escape(input, at),
-        Some(&byte) => return fail(Reason::InvalidByte(byte), at + 1),
-        None => return fail(Reason::UnexpectedEnd, input.len()),
-    };
-    Ok((character, at + 2))
+    match input.get(at + 1) {
+        Some(b'u') => unicode_escape(input, at),
+        Some(&byte) => fail(Reason::InvalidByte(byte), at + 1),
+        None => fail(Reason::UnexpectedEnd, input.len()),
+    }
 }
 
 fn unicode_escape(input: &[u8], at: usize) -> Result<(char, usize), Error> {

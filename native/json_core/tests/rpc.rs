@@ -27,6 +27,7 @@ fn options(dialect: Dialect) -> Options {
         limits: Limits {
             depth: 512,
             digits: 1000,
+            ..Limits::default()
         },
         batch: 1000,
     }

@@ -29,6 +29,7 @@ rustler::atoms! {
     json,
     json_error,
     kind,
+    large,
     last,
     lines,
     malformed_header,

@@ -9,43 +9,43 @@ use rustler::sys::*;
 use rustler::{Binary, Encoder, Env, NifResult, Term};
 use std::mem::MaybeUninit;
 
-/// Larger inputs are decoded on a dirty scheduler, where the hop (1 us) is lost in the work:
-/// the slowest texts take about 10 ns a byte.
+/// Larger inputs are read on a dirty scheduler where what they hold is not known beforehand: the
+/// slowest texts take some 20 ns a byte.
 pub const DIRTY_BYTES: usize = 32 * 1024;
+
+/// Texts of up to so many bytes may take so much work on a normal scheduler: 0.6 ms at the most,
+/// and for larger ones what is lost when the work is begun anew elsewhere. A large text with few
+/// values is soon done wherever it is read; a hop to a busy dirty scheduler is not.
+const WORK_HERE: [(usize, usize); 2] = [(48 * 1024, 48_000), (160 * 1024, 2_000)];
 
 /// A timeslice's hundredth, in bytes of input.
 const BYTES_PER_PERCENT: usize = 2048;
 
-/// `json_decode(Binary, Vocabulary, default | Options)`, see `erlmcp_native_json`.
+/// `json_decode(Binary, Vocabulary, default | Options)`, see `erlmcp_native_json`. Raises `large`
+/// for what `json_decode_large` must do.
 unsafe fn json_decode(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3]) -> ErlNifTerm {
     // SAFETY: the caller's promise.
     unsafe {
         let Some(input) = inspect_binary(env, args[0]) else {
             return enif_make_badarg(env);
         };
-        if input.len() <= DIRTY_BYTES {
-            if let Some(answer) = decode(env, args, input, false) {
-                return answer;
-            }
-        }
-        schedule_dirty(env, c"json_decode", json_decode_dirty, args)
+        let here = WORK_HERE.iter().find(|(size, _)| input.len() <= *size);
+        here.and_then(|(_, work)| decode(env, args, input, Some(*work)))
+            .unwrap_or_else(|| enif_raise_exception(env, atoms::large().as_c_arg()))
     }
 }
 nif!("json_decode", 3, Normal, json_decode);
 
-unsafe extern "C" fn json_decode_dirty(
-    env: *mut ErlNifEnv,
-    _argc: i32,
-    argv: *const ErlNifTerm,
-) -> ErlNifTerm {
-    // SAFETY: scheduled by `json_decode` with its own three arguments.
-    crate::boundary::guarded(env, || unsafe {
-        let args = &*argv.cast::<[ErlNifTerm; 3]>();
+/// As `json_decode`, whatever the size.
+unsafe fn json_decode_large(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3]) -> ErlNifTerm {
+    // SAFETY: the caller's promise.
+    unsafe {
         inspect_binary(env, args[0])
-            .and_then(|input| decode(env, args, input, true))
+            .and_then(|input| decode(env, args, input, None))
             .unwrap_or_else(|| enif_make_badarg(env))
-    })
+    }
 }
+nif!("json_decode_large", 3, DirtyCpu, json_decode_large);
 
 /// Equals MAX_DIGITS in erlang/json/erlmcp_native_json.erl.
 const MAX_DIGITS: usize = 100_000;
@@ -145,13 +145,14 @@ impl Call {
             limits: Limits {
                 depth: limit(depth),
                 digits: limit(digits),
+                ..Limits::default()
             },
             trailing,
         })
     }
 }
 
-/// Decodes one text. `None` asks for a dirty scheduler.
+/// Decodes one text, with no more than this work if any is given. `None`: more is needed.
 ///
 /// # Safety
 /// `env` must be the calling environment, `args` those of `json_decode`, and `input` the bytes
@@ -161,7 +162,7 @@ unsafe fn decode(
     env: *mut ErlNifEnv,
     args: &[ErlNifTerm; 3],
     input: &[u8],
-    on_dirty: bool,
+    work: Option<usize>,
 ) -> Option<ErlNifTerm> {
     let term = args[0];
     // SAFETY: the caller's promise.
@@ -170,7 +171,11 @@ unsafe fn decode(
         // SAFETY: as above.
         return Some(unsafe { enif_make_badarg(env) });
     };
-    let mut parser = Parser::new(input, call.limits);
+    let limits = Limits {
+        work: work.unwrap_or(usize::MAX),
+        ..call.limits
+    };
+    let mut parser = Parser::new(input, limits);
     let mut room = Room::new();
     let input_term = (term, input.len());
     // SAFETY: the caller's promise.
@@ -180,7 +185,7 @@ unsafe fn decode(
             input_term,
             &call.options,
             vocabulary,
-            on_dirty,
+            work.is_none(),
             &mut room,
         )
     };
@@ -190,7 +195,7 @@ unsafe fn decode(
             true => Ok(()),
             false => parser.end(),
         });
-    charge(env, input.len());
+    charge(env, parser.offset());
     match (read, builder.take()) {
         (Ok(()), Some(value)) if call.trailing => {
             let at = parser.offset();
@@ -202,11 +207,12 @@ unsafe fn decode(
         }
         (Ok(()), Some(value)) => Some(value),
         _ => {
-            if let Some(Refusal::NotHere) = builder.refusal {
-                return None;
+            let error = parser.error();
+            match (&error.reason, builder.refusal) {
+                (Reason::WorkLimit, _) | (_, Some(Refusal::NotHere)) => None,
+                // SAFETY: `env` is the calling environment.
+                (_, refusal) => Some(unsafe { raise(env, input, &error, refusal) }),
             }
-            // SAFETY: `env` is the calling environment.
-            Some(unsafe { raise(env, input, &parser.error(), builder.refusal) })
         }
     }
 }
@@ -272,7 +278,7 @@ pub unsafe fn reason(env: *mut ErlNifEnv, error: &Error, refusal: Option<Refusal
             // SAFETY: the builder made the key in this environment.
             (atoms::duplicate_key(), unsafe { Term::new(env, key) }).encode(env)
         }
-        (Reason::Refused, _) => atoms::system_limit().encode(env),
+        (Reason::WorkLimit | Reason::Refused, _) => atoms::system_limit().encode(env),
     }
     .as_c_arg()
 }

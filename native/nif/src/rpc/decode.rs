@@ -76,6 +76,7 @@ impl Wanted {
                 limits: Limits {
                     depth: 512,
                     digits: 1000,
+                    ..Limits::default()
                 },
                 batch: 1000,
             },
