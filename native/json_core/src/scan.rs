@@ -111,7 +111,21 @@ mod x86 {
                 return find_special_long(text, at);
             }
         }
-        super::find_special_bytewise(text, at)
+        find_special_last(text, at)
+    }
+
+    /// Among the last bytes, fewer than 16: a block that ends with the text holds them.
+    #[inline(always)]
+    fn find_special_last(text: &[u8], at: usize) -> usize {
+        let Some(block) = text.len().checked_sub(16).filter(|&block| block <= at) else {
+            return super::find_special_bytewise(text, at);
+        };
+        // SAFETY: the 16 bytes from `block` end with the text.
+        let mask = unsafe { special_mask(text.as_ptr().add(block)) } >> (at - block).min(16);
+        match mask {
+            0 => text.len(),
+            _ => at + mask.trailing_zeros() as usize,
+        }
     }
 
     #[inline(always)]

@@ -14,6 +14,9 @@ use std::mem::MaybeUninit;
 /// Strings up to this length are looked for among those already built.
 const INTERNED: usize = 32;
 
+/// So many misses end the looking for string values.
+const VALUE_CREDIT: i32 = 12;
+
 /// Digits of an integer that a normal scheduler may convert (a few microseconds).
 const QUICK_DIGITS: usize = 1000;
 
@@ -140,7 +143,7 @@ impl<'r, 'e> Builder<'r, 'e> {
             on_dirty,
             // SAFETY: the caller's promise.
             strings: unsafe { Strings::new(env, input.0, input.1, options.strings) },
-            value_credit: 32,
+            value_credit: VALUE_CREDIT,
             shapes: Shapes::default(),
             seen: Interner::init(&mut room.seen),
             values: Stack::new(&mut room.values),
