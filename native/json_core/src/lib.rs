@@ -3,7 +3,6 @@
 //! The [`Parser`] turns a text into calls of a [`Sink`], so that whoever wants terms builds terms
 //! and no tree stands between.
 
-mod big;
 mod error;
 mod levels;
 mod number;
@@ -15,7 +14,6 @@ mod string;
 mod word;
 pub mod write;
 
-pub use big::magnitude;
 pub use error::{line_and_column, Error, Reason, Stop};
 pub use parse::{Limits, Parser, Sink, Text};
 pub use split::{Extent, Framing, Splitter};

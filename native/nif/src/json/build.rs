@@ -6,6 +6,7 @@ use super::strings::{Policy, Strings};
 use super::vocabulary::{Vocabulary, EMPTY_BINARY, EMPTY_MAP};
 use crate::atoms;
 use json_core::{Interner, Sink, Stop, Text, Word};
+use num_bigint::BigUint;
 use rustler::sys::*;
 use smallvec::SmallVec;
 use std::collections::{HashMap, HashSet};
@@ -384,7 +385,11 @@ impl Sink for Builder<'_, '_> {
         if text.len() > QUICK_DIGITS && !self.on_dirty {
             return self.refuse(Refusal::NotHere);
         }
-        let magnitude = json_core::magnitude(text);
+        let digits = text.strip_prefix(b"-").unwrap_or(text);
+        let Some(magnitude) = BigUint::parse_bytes(digits, 10) else {
+            return Err(Stop);
+        };
+        let magnitude = magnitude.to_bytes_le();
         // The external term format has what the NIF interface lacks.
         let mut external = vec![131];
         match u8::try_from(magnitude.len()) {
