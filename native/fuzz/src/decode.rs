@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use json_core::write::{Buffer, Heap};
 use json_core::{
-    line_and_column, magnitude, Error, Extent, Framing, Interner, Limits, Parser, Reason, Splitter,
+    line_and_column, Error, Extent, Framing, Interner, Limits, Parser, Reason, Splitter,
     Stop, Word,
 };
 use num_bigint::BigUint;
@@ -12,7 +12,7 @@ use num_bigint::BigUint;
 use crate::oracle::{judge, Verdict};
 use crate::tape::{depth, digits, elements, member, members, parse, Event, Tape};
 
-/// `magnitude` is quadratic, and the children of a value are each looked up from its start.
+/// Big integers are quadratic, and the children of a value are each looked up from its start.
 const MANY: usize = 16;
 
 pub fn decode(input: &[u8]) {
@@ -225,8 +225,6 @@ fn big_integers(events: &[Event]) {
         if let Event::BigInteger(text) = event {
             let digits = text.strip_prefix(b"-").unwrap_or(text);
             let value = BigUint::parse_bytes(digits, 10).expect("digits");
-            let bytes = value.to_bytes_le();
-            assert_eq!(magnitude(text), bytes);
             let mut limbs: Vec<u64> = value.to_u64_digits();
             let mut buffer = Buffer::new(Heap::default());
             buffer.big_integer(text[0] == b'-', &mut limbs);
