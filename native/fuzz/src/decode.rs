@@ -4,8 +4,7 @@ use std::mem::MaybeUninit;
 
 use json_core::write::{Buffer, Heap};
 use json_core::{
-    line_and_column, Error, Extent, Framing, Interner, Limits, Parser, Reason, Splitter,
-    Stop, Word,
+    line_and_column, Error, Extent, Framing, Interner, Limits, Parser, Reason, Splitter, Stop, Word,
 };
 use num_bigint::BigUint;
 

@@ -107,8 +107,9 @@ mod x86 {
                 return at + mask.trailing_zeros() as usize;
             }
             at += 16;
-            if at - from >= LONG {
-                return find_special_long(text, at);
+            if at - from == LONG && is_x86_feature_detected!("avx2") {
+                // SAFETY: the processor has AVX2.
+                return unsafe { find_special_avx2(text, at) };
             }
         }
         find_special_last(text, at)
@@ -152,7 +153,7 @@ mod x86 {
                 }
             }
         }
-        let end = find_special_long(text, at);
+        let end = find_special(text, at);
         out.extend_from_slice(&text[at..end]);
         end
     }
@@ -169,24 +170,6 @@ mod x86 {
             let control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
             _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, backslash), control)) as u32
         }
-    }
-
-    #[inline(never)]
-    fn find_special_long(text: &[u8], from: usize) -> usize {
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has AVX2.
-            return unsafe { find_special_avx2(text, from) };
-        }
-        let mut at = from;
-        while at + 16 <= text.len() {
-            // SAFETY: 16 bytes from `at` are inside the text.
-            let mask = unsafe { special_mask(text.as_ptr().add(at)) };
-            if mask != 0 {
-                return at + mask.trailing_zeros() as usize;
-            }
-            at += 16;
-        }
-        super::find_special_bytewise(text, at)
     }
 
     #[target_feature(enable = "avx2")]

@@ -1,8 +1,12 @@
 //! The one way into the library: every NIF is declared by `nif!`, which catches panics and, in
 //! a `call_time` build, counts the thread CPU time of calls on normal schedulers.
 
-use rustler::sys::{enif_raise_exception, ErlNifEnv, ErlNifTerm};
+use rustler::sys::{
+    enif_inspect_binary, enif_raise_exception, enif_schedule_nif, ErlNifBinary, ErlNifEnv,
+    ErlNifTerm,
+};
 use rustler::{Env, NifResult, Term};
+use std::mem::MaybeUninit;
 
 /// Must equal the integer that `erlmcp_native_nif:init/0` passes; changed whenever the meaning
 /// of a NIF's arguments changes.
@@ -54,6 +58,59 @@ macro_rules! nif {
     };
 }
 
+/// Declares a NIF that reads the texts among its arguments: here where they are at most
+/// [`DIRTY_BYTES`] together, on a dirty CPU scheduler where they are more or where the body asks
+/// for it by `None`. The body is
+/// `unsafe fn(*mut ErlNifEnv, &[ErlNifTerm; ARITY], on_dirty: bool) -> Option<ErlNifTerm>`.
+macro_rules! text_nif {
+    ($name:literal, $arity:literal, texts: [$($text:literal),+], $body:path) => {
+        const _: () = {
+            use rustler::sys::{enif_make_badarg, ErlNifEnv, ErlNifTerm};
+
+            const NAME: &std::ffi::CStr =
+                match std::ffi::CStr::from_bytes_with_nul(concat!($name, "\0").as_bytes()) {
+                    Ok(name) => name,
+                    Err(_) => panic!("a NIF's name has no zeroes"),
+                };
+
+            unsafe extern "C" fn on_dirty(
+                env: *mut ErlNifEnv,
+                _argc: i32,
+                argv: *const ErlNifTerm,
+            ) -> ErlNifTerm {
+                // SAFETY: scheduled below with the arguments of a NIF of this arity.
+                $crate::boundary::guarded(env, || unsafe {
+                    let args = &*argv.cast::<[ErlNifTerm; $arity]>();
+                    $body(env, args, true).unwrap_or_else(|| enif_make_badarg(env))
+                })
+            }
+
+            unsafe fn here(env: *mut ErlNifEnv, args: &[ErlNifTerm; $arity]) -> ErlNifTerm {
+                // SAFETY: `env` is the calling environment and `args` its terms.
+                unsafe {
+                    let size: usize = [$(args[$text]),+]
+                        .map(|text| {
+                            $crate::boundary::inspect_binary(env, text).map_or(0, <[u8]>::len)
+                        })
+                        .iter()
+                        .sum();
+                    if size <= $crate::boundary::DIRTY_BYTES {
+                        if let Some(answer) = $body(env, args, false) {
+                            return answer;
+                        }
+                    }
+                    $crate::boundary::schedule_dirty(env, NAME, on_dirty, args)
+                }
+            }
+            nif!($name, $arity, Normal, here);
+        };
+    };
+}
+
+/// Larger texts are read on a dirty scheduler where what they hold is not known beforehand: the
+/// slowest take some 20 ns a byte.
+pub const DIRTY_BYTES: usize = 32 * 1024;
+
 #[inline(always)]
 pub fn guarded(env: *mut ErlNifEnv, body: impl FnOnce() -> ErlNifTerm) -> ErlNifTerm {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)) {
@@ -79,5 +136,52 @@ pub unsafe fn with_terms<const N: usize>(
         let env = Env::new(&lifetime, env);
         let terms = args.map(|term| Term::new(env, term));
         body(env, terms).into_returned(env).apply(env)
+    }
+}
+
+/// The bytes of a binary.
+///
+/// # Safety
+/// `env` must be the calling environment; the bytes are lent until the call ends.
+#[inline(always)]
+pub unsafe fn inspect_binary<'e>(env: *mut ErlNifEnv, term: ErlNifTerm) -> Option<&'e [u8]> {
+    let mut binary = MaybeUninit::<ErlNifBinary>::uninit();
+    // SAFETY: the caller's promise; on success the structure is filled in, and the bytes stay
+    // where they are as long as the term does.
+    unsafe {
+        if enif_inspect_binary(env, term, binary.as_mut_ptr()) == 0 {
+            return None;
+        }
+        let binary = binary.assume_init_ref();
+        Some(if binary.size == 0 {
+            &[]
+        } else {
+            std::slice::from_raw_parts(binary.data, binary.size)
+        })
+    }
+}
+
+/// Goes on as `function` on a dirty CPU scheduler, with the same arguments.
+///
+/// # Safety
+/// `env` must be the calling environment and `args` what `function` takes.
+pub unsafe fn schedule_dirty(
+    env: *mut ErlNifEnv,
+    name: &std::ffi::CStr,
+    function: unsafe extern "C" fn(*mut ErlNifEnv, i32, *const ErlNifTerm) -> ErlNifTerm,
+    args: &[ErlNifTerm],
+) -> ErlNifTerm {
+    const DIRTY_CPU: i32 = rustler::SchedulerFlags::DirtyCpu as i32;
+    let count = args.len() as i32;
+    // SAFETY: the caller's promise.
+    unsafe {
+        enif_schedule_nif(
+            env,
+            name.as_ptr(),
+            DIRTY_CPU,
+            function,
+            count,
+            args.as_ptr(),
+        )
     }
 }

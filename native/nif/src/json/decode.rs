@@ -4,14 +4,10 @@ use super::build::{Builder, DuplicateKeys, Keys, Objects, Options, Refusal, Room
 use super::strings::Policy;
 use super::vocabulary::Vocabulary;
 use crate::atoms;
+use crate::boundary::inspect_binary;
 use json_core::{line_and_column, Error, Limits, Parser, Reason};
 use rustler::sys::*;
 use rustler::{Binary, Encoder, Env, NifResult, Term};
-use std::mem::MaybeUninit;
-
-/// Larger inputs are read on a dirty scheduler where what they hold is not known beforehand: the
-/// slowest texts take some 20 ns a byte.
-pub const DIRTY_BYTES: usize = 32 * 1024;
 
 /// Texts of up to so many bytes may take so much work on a normal scheduler: 0.6 ms at the most,
 /// and for larger ones what is lost when the work is begun anew elsewhere. A large text with few
@@ -283,28 +279,6 @@ pub unsafe fn reason(env: *mut ErlNifEnv, error: &Error, refusal: Option<Refusal
     .as_c_arg()
 }
 
-/// The bytes of a binary.
-///
-/// # Safety
-/// `env` must be the calling environment; the bytes are lent until the call ends.
-#[inline(always)]
-pub unsafe fn inspect_binary<'e>(env: *mut ErlNifEnv, term: ErlNifTerm) -> Option<&'e [u8]> {
-    let mut binary = MaybeUninit::<ErlNifBinary>::uninit();
-    // SAFETY: the caller's promise; on success the structure is filled in, and the bytes stay
-    // where they are as long as the term does.
-    unsafe {
-        if enif_inspect_binary(env, term, binary.as_mut_ptr()) == 0 {
-            return None;
-        }
-        let binary = binary.assume_init_ref();
-        Some(if binary.size == 0 {
-            &[]
-        } else {
-            std::slice::from_raw_parts(binary.data, binary.size)
-        })
-    }
-}
-
 /// The literal tuple that the doors pass.
 ///
 /// # Safety
@@ -319,29 +293,5 @@ pub unsafe fn vocabulary<'e>(env: *mut ErlNifEnv, term: ErlNifTerm) -> Option<Vo
             return None;
         }
         Vocabulary::new(std::slice::from_raw_parts(terms, arity as usize))
-    }
-}
-
-/// Goes on as `function` on a dirty CPU scheduler, with the same arguments.
-///
-/// # Safety
-/// `env` must be the calling environment and `args` what `function` takes.
-pub unsafe fn schedule_dirty(
-    env: *mut ErlNifEnv,
-    name: &std::ffi::CStr,
-    function: unsafe extern "C" fn(*mut ErlNifEnv, i32, *const ErlNifTerm) -> ErlNifTerm,
-    args: &[ErlNifTerm],
-) -> ErlNifTerm {
-    const DIRTY_CPU: i32 = rustler::SchedulerFlags::DirtyCpu as i32;
-    // SAFETY: the caller's promise.
-    unsafe {
-        enif_schedule_nif(
-            env,
-            name.as_ptr(),
-            DIRTY_CPU,
-            function,
-            args.len() as i32,
-            args.as_ptr(),
-        )
     }
 }

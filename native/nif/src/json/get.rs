@@ -1,41 +1,13 @@
 //! `json_get`: one value of a text, by its path.
 
 use super::build::{Builder, Refusal, Room};
-use super::decode::{charge, inspect_binary, raise, schedule_dirty, vocabulary, Call, DIRTY_BYTES};
+use super::decode::{charge, raise, vocabulary, Call};
 use crate::atoms;
+use crate::boundary::inspect_binary;
 use json_core::{Parser, Stop};
 use rustler::sys::*;
 
-/// `json_get(Binary, Vocabulary, Path)` gives `{ok, Term}` or `{error, not_found}`.
-unsafe fn json_get(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3]) -> ErlNifTerm {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let Some(input) = inspect_binary(env, args[0]) else {
-            return enif_make_badarg(env);
-        };
-        if input.len() <= DIRTY_BYTES {
-            if let Some(answer) = get(env, args, input, false) {
-                return answer;
-            }
-        }
-        schedule_dirty(env, c"json_get", json_get_dirty, args)
-    }
-}
-nif!("json_get", 3, Normal, json_get);
-
-unsafe extern "C" fn json_get_dirty(
-    env: *mut ErlNifEnv,
-    _argc: i32,
-    argv: *const ErlNifTerm,
-) -> ErlNifTerm {
-    // SAFETY: scheduled by `json_get` with its own three arguments.
-    crate::boundary::guarded(env, || unsafe {
-        let args = &*argv.cast::<[ErlNifTerm; 3]>();
-        inspect_binary(env, args[0])
-            .and_then(|input| get(env, args, input, true))
-            .unwrap_or_else(|| enif_make_badarg(env))
-    })
-}
+text_nif!("json_get", 3, texts: [0], get);
 
 /// Why no value was got.
 enum Miss {
@@ -50,17 +22,17 @@ impl From<Stop> for Miss {
     }
 }
 
-/// `None` asks for a dirty scheduler.
+/// `json_get(Binary, Vocabulary, Path)` gives `{ok, Term}` or `{error, not_found}`. `None` asks
+/// for a dirty scheduler.
 ///
 /// # Safety
-/// `env` must be the calling environment, `args` those of `json_get`, and `input` the bytes of
-/// the first.
-unsafe fn get(
-    env: *mut ErlNifEnv,
-    args: &[ErlNifTerm; 3],
-    input: &[u8],
-    on_dirty: bool,
-) -> Option<ErlNifTerm> {
+/// `env` must be the calling environment and `args` those of `json_get`.
+unsafe fn get(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3], on_dirty: bool) -> Option<ErlNifTerm> {
+    // SAFETY: the caller's promise.
+    let Some(input) = (unsafe { inspect_binary(env, args[0]) }) else {
+        // SAFETY: as above.
+        return Some(unsafe { enif_make_badarg(env) });
+    };
     let call = Call::default();
     let mut parser = Parser::new(input, call.limits);
     // SAFETY: the caller's promise.

@@ -1,7 +1,8 @@
 //! `json_split`: where the documents of a stream's chunk end.
 
-use super::decode::{charge, inspect_binary};
+use super::decode::charge;
 use crate::atoms;
+use crate::boundary::inspect_binary;
 use json_core::{Framing, Splitter};
 use rustler::sys::*;
 

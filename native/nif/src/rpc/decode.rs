@@ -2,8 +2,9 @@
 
 use super::terms::Terms;
 use crate::atoms;
+use crate::boundary::inspect_binary;
 use crate::json::build::{Builder, Room};
-use crate::json::decode::{charge, inspect_binary, schedule_dirty, vocabulary, Call, DIRTY_BYTES};
+use crate::json::decode::{charge, vocabulary, Call};
 use crate::schema::{check_text, Checked};
 use json_core::rpc::{
     self, Dialect, Framing, Id, Member, Message, Name, Options, Params, Payload, Str,
@@ -11,37 +12,7 @@ use json_core::rpc::{
 use json_core::{Limits, Parser, Stop};
 use rustler::sys::*;
 
-/// `rpc_decode(Binary, Vocabulary, Flags | {Flags, MaxBatch, JsonOptions, Schemas})`, see
-/// `erlmcp_native_rpc`.
-unsafe fn rpc_decode(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3]) -> ErlNifTerm {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let Some(input) = inspect_binary(env, args[0]) else {
-            return enif_make_badarg(env);
-        };
-        if input.len() <= DIRTY_BYTES {
-            if let Some(answer) = decode(env, args, input, false) {
-                return answer;
-            }
-        }
-        schedule_dirty(env, c"rpc_decode", rpc_decode_dirty, args)
-    }
-}
-nif!("rpc_decode", 3, Normal, rpc_decode);
-
-unsafe extern "C" fn rpc_decode_dirty(
-    env: *mut ErlNifEnv,
-    _argc: i32,
-    argv: *const ErlNifTerm,
-) -> ErlNifTerm {
-    // SAFETY: scheduled by `rpc_decode` with its own three arguments.
-    crate::boundary::guarded(env, || unsafe {
-        let args = &*argv.cast::<[ErlNifTerm; 3]>();
-        inspect_binary(env, args[0])
-            .and_then(|input| decode(env, args, input, true))
-            .unwrap_or_else(|| enif_make_badarg(env))
-    })
-}
+text_nif!("rpc_decode", 3, texts: [0], decode);
 
 pub struct Wanted {
     json: Call,
@@ -129,21 +100,25 @@ impl Wanted {
     }
 }
 
-/// Decodes one text. `None` asks for a dirty scheduler.
+/// `rpc_decode(Binary, Vocabulary, Flags | {Flags, MaxBatch, JsonOptions, Schemas})`, see
+/// `erlmcp_native_rpc`. `None` asks for a dirty scheduler.
 ///
 /// # Safety
-/// `env` must be the calling environment, `args` those of `rpc_decode`, and `input` the bytes of
-/// the first.
-#[inline(always)]
+/// `env` must be the calling environment and `args` those of `rpc_decode`.
 unsafe fn decode(
     env: *mut ErlNifEnv,
     args: &[ErlNifTerm; 3],
-    input: &[u8],
     on_dirty: bool,
 ) -> Option<ErlNifTerm> {
     // SAFETY: the caller's promise.
-    let (vocabulary, wanted) = unsafe { (vocabulary(env, args[1]), Wanted::read(env, args[2])) };
-    let (Some(vocabulary), Some(wanted)) = (vocabulary, wanted) else {
+    let (input, vocabulary, wanted) = unsafe {
+        (
+            inspect_binary(env, args[0]),
+            vocabulary(env, args[1]),
+            Wanted::read(env, args[2]),
+        )
+    };
+    let (Some(input), Some(vocabulary), Some(wanted)) = (input, vocabulary, wanted) else {
         // SAFETY: as above.
         return Some(unsafe { enif_make_badarg(env) });
     };

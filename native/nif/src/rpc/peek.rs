@@ -3,89 +3,16 @@
 use super::decode::Wanted;
 use super::terms::Terms;
 use crate::atoms;
+use crate::boundary::inspect_binary;
 use crate::json::build::{Builder, Options, Room};
-use crate::json::decode::{charge, inspect_binary, schedule_dirty, vocabulary, DIRTY_BYTES};
+use crate::json::decode::{charge, vocabulary};
 use json_core::rpc::{
     self, Checked, Field, Header, HeaderFault, Headers, Message, Name, Str, Target, INVALID_REQUEST,
 };
 use rustler::sys::*;
 
-type Nif = unsafe extern "C" fn(*mut ErlNifEnv, i32, *const ErlNifTerm) -> ErlNifTerm;
-
-/// `rpc_peek(Binary, Vocabulary)`: a map, or the tuple of an invalid message.
-unsafe fn rpc_peek(env: *mut ErlNifEnv, args: &[ErlNifTerm; 2]) -> ErlNifTerm {
-    // SAFETY: the caller's promise.
-    unsafe { here_or_dirty(env, args, &args[..1], c"rpc_peek", rpc_peek_dirty, peek) }
-}
-nif!("rpc_peek", 2, Normal, rpc_peek);
-
-unsafe extern "C" fn rpc_peek_dirty(
-    env: *mut ErlNifEnv,
-    _argc: i32,
-    argv: *const ErlNifTerm,
-) -> ErlNifTerm {
-    // SAFETY: scheduled by `rpc_peek` with its own two arguments.
-    crate::boundary::guarded(env, || unsafe {
-        peek(env, &*argv.cast::<[ErlNifTerm; 2]>(), true).unwrap_or_else(|| enif_make_badarg(env))
-    })
-}
-
-/// `rpc_headers_match(Binary, Vocabulary, Method, Name, ProtocolVersion)`, where a header is a
-/// binary, `undefined` or `repeated`: `ok`, or the tuple of an invalid message.
-unsafe fn rpc_headers_match(env: *mut ErlNifEnv, args: &[ErlNifTerm; 5]) -> ErlNifTerm {
-    let texts = [args[0], args[2], args[3], args[4]];
-    // SAFETY: the caller's promise.
-    unsafe {
-        here_or_dirty(
-            env,
-            args,
-            &texts,
-            c"rpc_headers_match",
-            rpc_headers_match_dirty,
-            headers_match,
-        )
-    }
-}
-nif!("rpc_headers_match", 5, Normal, rpc_headers_match);
-
-unsafe extern "C" fn rpc_headers_match_dirty(
-    env: *mut ErlNifEnv,
-    _argc: i32,
-    argv: *const ErlNifTerm,
-) -> ErlNifTerm {
-    // SAFETY: scheduled by `rpc_headers_match` with its own five arguments.
-    crate::boundary::guarded(env, || unsafe {
-        headers_match(env, &*argv.cast::<[ErlNifTerm; 5]>(), true)
-            .unwrap_or_else(|| enif_make_badarg(env))
-    })
-}
-
-/// Runs `body` here unless the `texts` are too large together or it asks for a dirty scheduler.
-///
-/// # Safety
-/// `env` must be the calling environment, `args` and `texts` terms of it.
-#[inline(always)]
-unsafe fn here_or_dirty<const N: usize>(
-    env: *mut ErlNifEnv,
-    args: &[ErlNifTerm; N],
-    texts: &[ErlNifTerm],
-    name: &std::ffi::CStr,
-    dirty: Nif,
-    body: unsafe fn(*mut ErlNifEnv, &[ErlNifTerm; N], bool) -> Option<ErlNifTerm>,
-) -> ErlNifTerm {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let sizes = texts
-            .iter()
-            .map(|&text| inspect_binary(env, text).map_or(0, <[u8]>::len));
-        if sizes.sum::<usize>() <= DIRTY_BYTES {
-            if let Some(answer) = body(env, args, false) {
-                return answer;
-            }
-        }
-        schedule_dirty(env, name, dirty, args)
-    }
-}
+text_nif!("rpc_peek", 2, texts: [0], peek);
+text_nif!("rpc_headers_match", 5, texts: [0, 2, 3, 4], headers_match);
 
 /// What makes terms of the parts of `text`.
 unsafe fn terms<'r, 'e>(
@@ -105,6 +32,10 @@ unsafe fn terms<'r, 'e>(
     }
 }
 
+/// `rpc_peek(Binary, Vocabulary)`: a map, or the tuple of an invalid message.
+///
+/// # Safety
+/// `env` must be the calling environment and `args` terms of it.
 unsafe fn peek(env: *mut ErlNifEnv, args: &[ErlNifTerm; 2], on_dirty: bool) -> Option<ErlNifTerm> {
     let options = Options::default();
     let mut room = Room::new();
@@ -190,6 +121,11 @@ fn about(terms: &mut Terms, route: &mut Route, method: &Str, params: &rpc::Param
     }
 }
 
+/// `rpc_headers_match(Binary, Vocabulary, Method, Name, ProtocolVersion)`, where a header is a
+/// binary, `undefined` or `repeated`: `ok`, or the tuple of an invalid message.
+///
+/// # Safety
+/// `env` must be the calling environment and `args` terms of it.
 unsafe fn headers_match(
     env: *mut ErlNifEnv,
     args: &[ErlNifTerm; 5],

@@ -17,7 +17,7 @@ mod storage;
 mod terms;
 mod walk;
 
-use super::decode::schedule_dirty;
+use crate::boundary::schedule_dirty;
 use budget::Budget;
 use json_core::write::{Buffer, InvalidUtf8};
 use rustler::sys::*;
