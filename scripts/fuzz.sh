@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Fuzzes the JSON core: each target in turn, with the address sanitizer and every check of the
-# compiler's. Needs a nightly toolchain and cargo-fuzz. The corpus grows in native/fuzz/corpus;
-# an input that breaks a property ends the run and stays in native/fuzz/artifacts.
+# compiler's. Needs a nightly toolchain and cargo-fuzz. The corpus begins with what is kept in
+# native/fuzz/kept and grows in native/fuzz/corpus; an input that breaks a property ends the run
+# and stays in native/fuzz/artifacts.
 set -euo pipefail
 cd "$(dirname "$0")/../native/fuzz"
 export PATH="$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin"
@@ -9,22 +10,23 @@ export PATH="$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin"
 usage() {
     cat <<'END'
 usage: scripts/fuzz.sh [SECONDS [TARGET...]]
+       scripts/fuzz.sh --keep [TARGET...]
   SECONDS  for all targets together; 240 unless told
   TARGET   decode, split, encode or rpc; all of them unless told
+  --keep   reduce the corpus to inputs that differ in what they reach, and pack it to be committed
 END
     exit "${1:-2}"
 }
 
 case ${1:-} in -h | --help) usage 0 ;; esac
 seconds=${1:-240}
-[[ $seconds =~ ^[1-9][0-9]*$ ]] || usage >&2
+[[ $seconds =~ ^([1-9][0-9]*|--keep)$ ]] || usage >&2
 shift $(($# > 0))
 targets=("$@")
 [ $# -gt 0 ] || targets=(decode split encode rpc)
 for target in "${targets[@]}"; do
     [ -f "fuzz_targets/$target.rs" ] || usage >&2
 done
-each=$(((seconds + ${#targets[@]} - 1) / ${#targets[@]}))
 
 missing() {
     echo "fuzz.sh: $1 is missing: $2" >&2
@@ -37,12 +39,32 @@ cargo fuzz --version >/dev/null 2>&1 || missing cargo-fuzz "cargo install cargo-
 # JSONTestSuite, where it is, gives the decoder more to begin with.
 suite=${ERLMCP_SHARED_DATA:-../../../shared/data}/JSONTestSuite
 
-cargo +nightly fuzz build --fuzz-dir .
-for target in "${targets[@]}"; do
-    corpora=("corpus/$target" "seeds/$target")
-    mkdir -p "${corpora[0]}"
+fuzz() {
+    local target=$1 each=$2 corpora=("corpus/$1" "seeds/$1")
+    if [ ! -d "corpus/$target" ]; then
+        mkdir -p "corpus/$target"
+        tar -xzf "kept/$target.tar.gz" -C "corpus/$target"
+    fi
     if [ "$target" = decode ] && [ -d "$suite" ]; then corpora+=("$suite"); fi
     echo "fuzz.sh: $target for $each s"
     cargo +nightly fuzz run --fuzz-dir . "$target" "${corpora[@]}" -- \
-        -max_total_time="$each" -max_len=4096 -timeout=10 -rss_limit_mb=2048 -dict=json.dict -print_final_stats=1
+        -max_total_time="$each" -max_len=4096 -timeout=10 -rss_limit_mb=2048 -dict=json.dict \
+        -print_final_stats=1
+}
+
+keep() {
+    local target=$1
+    cargo +nightly fuzz cmin --fuzz-dir . "$target"
+    mkdir -p kept
+    tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C "corpus/$target" -cf - . |
+        gzip -9n >"kept/$target.tar.gz"
+    ls -l "kept/$target.tar.gz"
+}
+
+for target in "${targets[@]}"; do
+    if [ "$seconds" = --keep ]; then
+        keep "$target"
+    else
+        fuzz "$target" $(((seconds + ${#targets[@]} - 1) / ${#targets[@]}))
+    fi
 done

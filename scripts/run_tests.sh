@@ -68,6 +68,7 @@ tested=(env PROFILE=quick CARGO_PROFILE_QUICK_DEBUG_ASSERTIONS=true
 library=(--locked --workspace --target-dir target --profile quick)
 # The reports' program and the fuzz targets are workspaces of their own.
 bench=(--locked --workspace --target-dir target --manifest-path bench/Cargo.toml)
+fuzz=(--locked --workspace --target-dir target --manifest-path native/fuzz/Cargo.toml)
 
 format() {
     local manifest status=0
@@ -84,6 +85,8 @@ step "cargo test --workspace" count_cargo "${tested[@]}" \
     cargo test "${library[@]}" --no-fail-fast
 step "cargo clippy (bench)" count_step cargo clippy "${bench[@]}" --all-targets -- -D warnings
 step "cargo test (bench)" count_cargo cargo test "${bench[@]}" --no-fail-fast
+step "cargo clippy (fuzz)" count_step cargo clippy "${fuzz[@]}" --all-targets -- -D warnings
+step "cargo test (fuzz seeds)" count_cargo cargo test "${fuzz[@]}" --no-fail-fast
 step "rebar3 compile" count_step rebar3 compile
 step "rebar3 xref" count_step rebar3 xref
 step "rebar3 dialyzer" count_step rebar3 dialyzer

@@ -1,25 +1,36 @@
-//! Every kept input once, without a fuzzer: the seeds, and what fuzzing left in `corpus/`.
+//! Every kept input once, without a fuzzer: `seeds/` are written by hand, `kept/` is what fuzzing
+//! found, one archive a target.
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use arbitrary::{Arbitrary, Unstructured};
 
 fn replay(target: &str, check: impl Fn(&[u8])) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut inputs = 0;
-    for kept in ["seeds", "corpus"] {
-        let Ok(files) = fs::read_dir(root.join(kept).join(target)) else {
-            continue;
-        };
-        for file in files {
+    let unpacked = Path::new(env!("CARGO_TARGET_TMPDIR")).join(target);
+    if unpacked.exists() {
+        fs::remove_dir_all(&unpacked).expect("a folder can be removed");
+    }
+    fs::create_dir(&unpacked).expect("a folder can be made");
+    let unpack = Command::new("tar")
+        .arg("-xzf")
+        .arg(root.join("kept").join(target).with_extension("tar.gz"))
+        .arg("-C")
+        .arg(&unpacked)
+        .status();
+    assert!(unpack.expect("tar is there").success());
+    for folder in [root.join("seeds").join(target), unpacked] {
+        let mut inputs = 0;
+        for file in fs::read_dir(folder).expect("a folder can be listed") {
             let path = file.expect("a folder can be listed").path();
             println!("{}", path.display());
             check(&fs::read(path).expect("a file can be read"));
             inputs += 1;
         }
+        assert!(inputs > 0, "no input for {target}");
     }
-    assert!(inputs > 0, "no input for {target}");
 }
 
 #[test]
