@@ -124,8 +124,20 @@ fn finds_the_error(input: &[u8], error: &Error) {
 
 fn limits_hold(input: &[u8], events: &[Event]) {
     let (depth, digits) = (depth(events), digits(events));
-    let exact = Limits { depth, digits };
+    let values = events
+        .iter()
+        .filter(|event| !matches!(event, Event::Key(_) | Event::EndArray | Event::EndObject));
+    let values = values.count();
+    let exact = Limits {
+        depth,
+        digits,
+        // The most that a value counts for.
+        work: values * 9,
+    };
     assert!(parse(input, exact).is_ok());
+    let work = values - 1;
+    let error = parse(input, Limits { work, ..exact }).unwrap_err();
+    assert_eq!(error.reason, Reason::WorkLimit);
     if let Some(depth) = depth.checked_sub(1) {
         let error = parse(input, Limits { depth, ..exact }).unwrap_err();
         assert_eq!(error.reason, Reason::DepthLimit(depth));

@@ -27,6 +27,7 @@ pub fn rpc(input: &[u8]) {
         limits: Limits {
             depth: [512, 0, 1, 2, 3, 4, 5, usize::MAX][usize::from(one >> 1 & 7)],
             digits: [1000, 19, 20, usize::MAX][usize::from(one >> 4 & 3)],
+            work: usize::MAX,
         },
         batch: [100, 0, 1, 2, 3, usize::MAX, 100, 100][usize::from(two & 7)],
     };
