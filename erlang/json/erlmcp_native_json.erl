@@ -114,7 +114,7 @@ decode(Text) when is_binary(Text) ->
         erlmcp_native_nif:json_decode(Text, erlmcp_native_nif:vocabulary(), default)
     catch
         error:large ->
-            decode(Text, #{});
+            decoded_or_raised(decode_large(Text, default), {?MODULE, decode, [Text]});
         error:{json_error, Reason, Offset, _, _} ->
             erlmcp_native_error:raise({?MODULE, decode, [Text]}, Reason, #{position => Offset})
     end;
@@ -130,10 +130,13 @@ the text is beyond that limit.
 -spec decode(iodata(), decode_opts()) -> term().
 decode(Text, Opts) ->
     Call = {?MODULE, decode, [Text, Opts]},
-    case decode_flat(erlmcp_native_error:flat(Text, 1, Call), decode_options(Opts, 2, Call)) of
-        {ok, Term} -> Term;
-        {error, Reason, Offset, _, _} -> erlmcp_native_error:raise(Call, Reason, #{position => Offset})
-    end.
+    Flat = erlmcp_native_error:flat(Text, 1, Call),
+    decoded_or_raised(decode_flat(Flat, decode_options(Opts, 2, Call)), Call).
+
+decoded_or_raised({ok, Term}, _Call) ->
+    Term;
+decoded_or_raised({error, Reason, Offset, _, _}, Call) ->
+    erlmcp_native_error:raise(Call, Reason, #{position => Offset}).
 
 ?DOC("""
 As `decode/2`, with what is wrong with the text as a value: the reason, the offset of the byte in
@@ -225,20 +228,21 @@ decode_flat(Text, {_, MaxSize}) when byte_size(Text) > MaxSize ->
     {error, {max_size, MaxSize}, MaxSize, 1, MaxSize + 1};
 decode_flat(Text, {Options, _}) ->
     try
-        {ok, decode_sized(Text, Options)}
+        {ok, erlmcp_native_nif:json_decode(Text, erlmcp_native_nif:vocabulary(), Options)}
     catch
+        error:large ->
+            decode_large(Text, Options);
         error:{json_error, Reason, Offset, Line, Column} ->
             {error, Reason, Offset, Line, Column}
     end.
 
-decode_sized(Text, Options) ->
-    Vocabulary = erlmcp_native_nif:vocabulary(),
+decode_large(Text, Options) ->
+    make_room(byte_size(Text) div 4),
     try
-        erlmcp_native_nif:json_decode(Text, Vocabulary, Options)
+        {ok, erlmcp_native_nif:json_decode_large(Text, erlmcp_native_nif:vocabulary(), Options)}
     catch
-        error:large ->
-            make_room(byte_size(Text) div 4),
-            erlmcp_native_nif:json_decode_large(Text, Vocabulary, Options)
+        error:{json_error, Reason, Offset, Line, Column} ->
+            {error, Reason, Offset, Line, Column}
     end.
 
 %% Grows the caller's heap to this many words if it is smaller. Terms that a NIF makes beyond the
