@@ -9,6 +9,10 @@
 -export([new/4, is_stream/1, feed/2, finish/1]).
 -export_type([stream/0]).
 
+%% The most and the fewest bytes that are split at once.
+-define(WINDOW, 32768).
+-define(AFTER_ERROR, 256).
+
 -record(stream, {
     %% Decodes a document that fills its chunk, and one that does not, whose strings must not
     %% keep the chunk alive.
@@ -24,14 +28,14 @@
     %% What an error left unread.
     unread = [] :: [binary()],
     %% After an error, what stands before the next line is not looked at.
-    skipping = false :: boolean()
+    skipping = false :: boolean(),
+    %% How many bytes are split at once. Few after an error, as what is split beyond the next one
+    %% is split again.
+    window = ?WINDOW :: pos_integer()
 }).
 -opaque stream() :: #stream{}.
 -type error() :: erlmcp_native_json:decode_error().
 -type decode() :: fun((binary()) -> {ok, term()} | {error, error()}).
-
-%% Bytes that are split at once, so that no call and no error costs more than that.
--define(WINDOW, 32768).
 
 -spec new(decode(), decode(), pos_integer() | infinity, lines | concatenated) -> stream().
 new(Decode, DecodeCopying, MaxSize, Framing) ->
@@ -79,9 +83,11 @@ read([Chunk | Chunks], #stream{skipping = true} = Stream, Terms) ->
         {At, 1} -> read([tail(Chunk, At + 1) | Chunks], Stream#stream{skipping = false}, Terms)
     end;
 read([Chunk | Chunks], Stream, Terms) ->
-    Window = binary:part(Chunk, 0, min(?WINDOW, byte_size(Chunk))),
-    {Extents, State} = erlmcp_native_nif:json_split(Window, Stream#stream.state),
-    documents(Extents, Chunk, Chunks, byte_size(Window), Stream#stream{state = State}, Terms).
+    #stream{window = Size, state = State0} = Stream,
+    Window = binary:part(Chunk, 0, min(Size, byte_size(Chunk))),
+    {Extents, State} = erlmcp_native_nif:json_split(Window, State0),
+    Split = Stream#stream{state = State, window = min(2 * Size, ?WINDOW)},
+    documents(Extents, Chunk, Chunks, byte_size(Window), Split, Terms).
 
 documents([], Chunk, Chunks, WindowSize, Stream, Terms) ->
     read([tail(Chunk, WindowSize) | Chunks], Stream, Terms);
@@ -109,6 +115,7 @@ documents([{Start, Length, IsWhole} | Extents], Chunk, Chunks, WindowSize, Strea
             Failed = Stream#stream{
                 state = Stream#stream.framing,
                 skipping = true,
+                window = ?AFTER_ERROR,
                 unread = [tail(Chunk, Start + Length - Line) | Chunks]
             },
             {error, Error, lists:reverse(Terms), Failed}
