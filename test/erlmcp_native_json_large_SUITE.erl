@@ -12,6 +12,7 @@
     hundred_thousand_messages/1,
     long_strings/1,
     strings_option/1,
+    streams_keep_little/1,
     large_round_trips/1,
     decode_shares_scheduler/1,
     encode_shares_scheduler/1,
@@ -29,7 +30,8 @@ suite() ->
 all() ->
     [
         deep_unclosed, deep_closed, deep_encode, long_digits, short_strings_pin_nothing,
-        hundred_thousand_messages, long_strings, strings_option, large_round_trips,
+        hundred_thousand_messages, long_strings, strings_option, streams_keep_little,
+        large_round_trips,
         decode_shares_scheduler, encode_shares_scheduler, work_is_charged, native_memory_returns, many_processes
     ].
 
@@ -217,6 +219,31 @@ shares(Text, Part) ->
 %% Schedulers
 
 %% Terms that take many slices, of every shape in which a slice can end.
+%% Neither a document nor a part of one keeps the chunk that it came in, and many small parts
+%% take little more than their bytes.
+streams_keep_little(_) ->
+    Text = binary:copy(<<"a">>, 200),
+    Chunk = iolist_to_binary([binary:copy(<<" ">>, 32768), $", Text, $", $[]),
+    {ok, [String], Stream} = ?json:stream_feed(?json:stream_new(#{}), Chunk),
+    ?assertEqual(Text, String),
+    ?assert(binary:referenced_byte_size(String) =< 1024),
+    Pinned = in_process(fun() ->
+        Begun = iolist_to_binary([binary:copy(<<" ">>, 32768), "[1"]),
+        {ok, [], Kept} = ?json:stream_feed(?json:stream_new(#{}), Begun),
+        Kept
+    end),
+    ?assert(Pinned < 4096),
+    Small = lists:foldl(
+        fun(_, Before) ->
+            {ok, [], After} = ?json:stream_feed(Before, <<" ">>),
+            After
+        end,
+        Stream,
+        lists:seq(1, 20_000)
+    ),
+    ?assert(erts_debug:flat_size(Small) < 2_000),
+    {ok, [[]], _} = ?json:stream_feed(Small, <<"]">>).
+
 large_round_trips(_) ->
     Wide = maps:from_list([
         {<<"key ", (integer_to_binary(N))/binary>>, [N, N * 1.5, #{<<"n">> => N bsl 60}]}

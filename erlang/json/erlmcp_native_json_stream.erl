@@ -12,6 +12,7 @@
 %% The most and the fewest bytes that are split at once.
 -define(WINDOW, 32768).
 -define(AFTER_ERROR, 256).
+-define(SMALL_PART, 1024).
 
 -record(stream, {
     %% Decodes a document that fills its chunk, and one that does not, whose strings must not
@@ -99,14 +100,14 @@ documents([{Start, Length, IsWhole} | Extents], Chunk, Chunks, WindowSize, Strea
     Result =
         if
             Size > MaxSize -> {error, too_large(MaxSize)};
-            IsWhole -> decode(Stream0, Part, Chunk);
+            IsWhole -> decode(Stream0, Part);
             true -> unfinished
         end,
     case Result of
         {ok, Term} ->
             documents(Extents, Chunk, Chunks, WindowSize, Stream, [Term | Terms]);
         unfinished ->
-            Parts = [kept(Part, Chunk) | Stream0#stream.parts],
+            Parts = with_part(Part, Stream0#stream.parts),
             Unfinished = Stream#stream{parts = Parts, size = Size},
             documents(Extents, Chunk, Chunks, WindowSize, Unfinished, Terms);
         {error, Error} ->
@@ -121,13 +122,26 @@ documents([{Start, Length, IsWhole} | Extents], Chunk, Chunks, WindowSize, Strea
             {error, Error, lists:reverse(Terms), Failed}
     end.
 
-decode(#stream{parts = []} = Stream, Part, Chunk) when 2 * byte_size(Part) < byte_size(Chunk) ->
-    (Stream#stream.decode_copying)(Part);
-decode(#stream{parts = Parts} = Stream, Part, _Chunk) ->
-    (Stream#stream.decode)(iolist_to_binary(lists:reverse(Parts, [Part]))).
+decode(#stream{parts = [], decode = Decode, decode_copying = DecodeCopying}, Part) ->
+    case pins_more(Part) of
+        true -> DecodeCopying(Part);
+        false -> Decode(Part)
+    end;
+decode(#stream{parts = Parts, decode = Decode}, Part) ->
+    Decode(iolist_to_binary(lists:reverse(Parts, [Part]))).
 
-kept(Part, Chunk) when 2 * byte_size(Part) < byte_size(Chunk) -> binary:copy(Part);
-kept(Part, _Chunk) -> Part.
+%% Whether it keeps more than twice itself alive: the chunk, or what the chunk is a part of.
+pins_more(Part) ->
+    2 * byte_size(Part) < binary:referenced_byte_size(Part).
+
+%% Small parts are joined, so that a list of them takes no more than they do.
+with_part(Part, [Last | Parts]) when byte_size(Last) < ?SMALL_PART ->
+    [<<Last/binary, Part/binary>> | Parts];
+with_part(Part, Parts) ->
+    case pins_more(Part) of
+        true -> [binary:copy(Part) | Parts];
+        false -> [Part | Parts]
+    end.
 
 too_large(MaxSize) ->
     #{reason => {max_size, MaxSize}, offset => MaxSize, line => 1, column => MaxSize + 1}.
