@@ -56,21 +56,23 @@ is_stream(Stream) ->
 feed(#stream{unread = Unread} = Stream, Chunk) ->
     read(Unread ++ [Chunk], Stream#stream{unread = []}, []).
 
--spec finish(stream()) -> ok | {ok, [term()]} | {error, error()}.
+-spec finish(stream()) -> ok | {ok, [term()]} | {error, error(), [term()], stream()}.
 finish(Stream) ->
     case feed(Stream, <<>>) of
-        {error, Error, _, _} ->
-            {error, Error};
+        {error, _, _, _} = Error ->
+            Error;
         {ok, [], #stream{parts = []}} ->
             ok;
         {ok, Terms, #stream{parts = []}} ->
             {ok, Terms};
-        {ok, Terms, #stream{parts = Parts, decode = Decode}} ->
+        {ok, Terms, #stream{parts = Parts, decode = Decode, framing = Framing} = Unfinished} ->
             %% A number or a line ends here as well; of all else, decoding tells where it
             %% breaks off.
             case Decode(iolist_to_binary(lists:reverse(Parts))) of
                 {ok, Term} -> {ok, Terms ++ [Term]};
-                {error, Error} -> {error, Error}
+                {error, Error} ->
+                    Ended = Unfinished#stream{state = Framing, parts = [], size = 0},
+                    {error, Error, Terms, Ended}
             end
     end.
 
