@@ -12,7 +12,8 @@ use rustler::{Binary, Encoder, Env, NifResult, Term};
 /// Texts of up to so many bytes may take so much work on a normal scheduler: 0.6 ms at the most,
 /// and for larger ones what is lost when the work is begun anew elsewhere. A large text with few
 /// values is soon done wherever it is read; a hop to a busy dirty scheduler is not.
-const WORK_HERE: [(usize, usize); 2] = [(48 * 1024, 48_000), (160 * 1024, 2_000)];
+const WORK_HERE: [(usize, usize); 2] = [(48 * 1024, MOST_WORK), (160 * 1024, 2_000)];
+const MOST_WORK: usize = 48_000;
 
 /// A timeslice's hundredth, in bytes of input.
 const BYTES_PER_PERCENT: usize = 2048;
@@ -45,6 +46,15 @@ nif!("json_decode_large", 3, DirtyCpu, json_decode_large);
 
 /// Equals MAX_DIGITS in erlang/json/erlmcp_native_json.erl.
 const MAX_DIGITS: usize = 100_000;
+
+/// The work that [`json_core::Limits`] allow a call.
+pub fn work(on_dirty: bool) -> usize {
+    if on_dirty {
+        usize::MAX
+    } else {
+        MOST_WORK
+    }
+}
 
 /// What one call wants.
 pub struct Call {

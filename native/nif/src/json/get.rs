@@ -1,10 +1,10 @@
 //! `json_get`: one value of a text, by its path.
 
 use super::build::{Builder, Refusal, Room};
-use super::decode::{charge, raise, vocabulary, Call};
+use super::decode::{charge, raise, vocabulary, work, Call};
 use crate::atoms;
 use crate::boundary::inspect_binary;
-use json_core::{Parser, Stop};
+use json_core::{Limits, Parser, Reason, Stop};
 use rustler::sys::*;
 
 text_nif!("json_get", 3, texts: [0], get);
@@ -34,7 +34,11 @@ unsafe fn get(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3], on_dirty: bool) -> Op
         return Some(unsafe { enif_make_badarg(env) });
     };
     let call = Call::default();
-    let mut parser = Parser::new(input, call.limits);
+    let limits = Limits {
+        work: work(on_dirty),
+        ..call.limits
+    };
+    let mut parser = Parser::new(input, limits);
     // SAFETY: the caller's promise.
     unsafe {
         let Some(vocabulary) = vocabulary(env, args[1]) else {
@@ -61,10 +65,13 @@ unsafe fn get(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3], on_dirty: bool) -> Op
             Ok(value) => pair(atoms::ok(), value),
             Err(Miss::NotFound) => pair(atoms::error(), atoms::not_found().as_c_arg()),
             Err(Miss::BadPath) => enif_make_badarg(env),
-            Err(Miss::Malformed) => match builder.refusal {
-                Some(Refusal::NotHere) => return None,
-                refusal => raise(env, input, &parser.error(), refusal),
-            },
+            Err(Miss::Malformed) => {
+                let error = parser.error();
+                match (&error.reason, builder.refusal) {
+                    (Reason::WorkLimit, _) | (_, Some(Refusal::NotHere)) => return None,
+                    (_, refusal) => raise(env, input, &error, refusal),
+                }
+            }
         })
     }
 }

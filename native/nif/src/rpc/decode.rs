@@ -4,7 +4,7 @@ use super::terms::Terms;
 use crate::atoms;
 use crate::boundary::inspect_binary;
 use crate::json::build::{Builder, Room};
-use crate::json::decode::{charge, vocabulary, Call};
+use crate::json::decode::{charge, vocabulary, work, Call};
 use crate::schema::{check_text, Checked};
 use json_core::rpc::{
     self, Dialect, Framing, Id, Member, Message, Name, Options, Params, Payload, Str,
@@ -118,10 +118,11 @@ unsafe fn decode(
             Wanted::read(env, args[2]),
         )
     };
-    let (Some(input), Some(vocabulary), Some(wanted)) = (input, vocabulary, wanted) else {
+    let (Some(input), Some(vocabulary), Some(mut wanted)) = (input, vocabulary, wanted) else {
         // SAFETY: as above.
         return Some(unsafe { enif_make_badarg(env) });
     };
+    wanted.envelope.limits.work = work(on_dirty);
     let mut room = Room::new();
     let text = (args[0], input.len());
     let options = &wanted.json.options;
@@ -150,18 +151,16 @@ unsafe fn decode(
         }
     });
     charge(env, input.len());
-    if values.terms.not_here() {
-        return None;
-    }
-    if values.no_schema {
+    if values.no_schema && !values.terms.not_here() {
         // SAFETY: the caller's promise.
         return Some(unsafe { enif_make_badarg(env) });
     }
-    Some(match (framing, values.first) {
+    let answer = match (framing, values.first) {
         (Ok(Framing::Single), Some(message)) => message,
         (Ok(_), first) => values.batch(first),
         (Err(failure), _) => values.terms.failure(&failure),
-    })
+    };
+    (!values.terms.not_here()).then_some(answer)
 }
 
 const INVALID_PARAMS: i64 = -32602;

@@ -5,7 +5,7 @@ use super::terms::Terms;
 use crate::atoms;
 use crate::boundary::inspect_binary;
 use crate::json::build::{Builder, Options, Room};
-use crate::json::decode::{charge, vocabulary};
+use crate::json::decode::{charge, vocabulary, work};
 use json_core::rpc::{
     self, Checked, Field, Header, HeaderFault, Headers, Message, Name, Str, Target, INVALID_REQUEST,
 };
@@ -46,7 +46,9 @@ unsafe fn peek(env: *mut ErlNifEnv, args: &[ErlNifTerm; 2], on_dirty: bool) -> O
         return Some(unsafe { enif_make_badarg(env) });
     };
     charge(env, terms.input.len());
-    let answer = match rpc::peek(terms.input, &Wanted::by_flags(0).envelope) {
+    let mut envelope = Wanted::by_flags(0).envelope;
+    envelope.limits.work = work(on_dirty);
+    let answer = match rpc::peek(terms.input, &envelope) {
         Ok(peek) => route(&mut terms, &peek),
         Err(failure) => terms.failure(&failure),
     };
@@ -154,7 +156,9 @@ unsafe fn headers_match(
         protocol_version,
     };
     charge(env, terms.input.len());
-    let answer = match rpc::check_headers(&headers, terms.input, &Wanted::mcp().envelope) {
+    let mut envelope = Wanted::mcp().envelope;
+    envelope.limits.work = work(on_dirty);
+    let answer = match rpc::check_headers(&headers, terms.input, &envelope) {
         Ok(Checked::Agree) => atoms::ok().as_c_arg(),
         Ok(Checked::Disagree { id, field, fault }) => {
             let (header, reason, message) = mismatch(field, fault);

@@ -6,14 +6,14 @@ use crate::json::decode::reason;
 use json_core::rpc::{
     error_reply, Failure, Fault, Id, IdValue, Invalid, RawId, Str, INVALID_REQUEST, PARSE_ERROR,
 };
-use json_core::{Sink, Text};
+use json_core::{Reason, Sink, Text};
 use rustler::sys::*;
 
 pub struct Terms<'r, 'e> {
     pub env: *mut ErlNifEnv,
     pub input: &'r [u8],
     pub builder: Builder<'r, 'e>,
-    /// An id could not be built here.
+    /// An id could not be built here, or the text takes too much work.
     pub refused: bool,
     /// The reply to an invalid request without an id: all of a batch have the same.
     invalid_request: Option<ErlNifTerm>,
@@ -138,6 +138,9 @@ impl<'r, 'e> Terms<'r, 'e> {
     #[cold]
     #[inline(never)]
     pub fn failure(&mut self, failure: &Failure) -> ErlNifTerm {
+        let out_of_work =
+            matches!(failure, Failure::Text(error) if error.reason == Reason::WorkLimit);
+        self.refused = out_of_work || self.not_here();
         let refusal = self.builder.refusal.take();
         // SAFETY: `env` is the calling environment.
         let (error, reason) = unsafe { failure_reason(self.env, failure, refusal) };
