@@ -549,6 +549,8 @@ arguments_against_schemas(_) ->
     ?assertMatch(
         #{<<"error">> := #{<<"data">> := <<"{too_deep", _/binary>>}}, erlmcp_native_json:decode(DeepReply)
     ),
+    %% What is validated is what is given.
+    ?assertError(badarg, ?RPC:decode(Good, Opts#{duplicate_keys => last})),
     ?assertError(badarg, ?RPC:decode(Good, #{schemas => []})),
     ?assertError(badarg, ?RPC:decode(Good, #{schemas => #{<<"add">> => make_ref()}})),
     ?assertError(badarg, ?RPC:decode(Good, #{schemas => #{<<"add">> => #{}}})).

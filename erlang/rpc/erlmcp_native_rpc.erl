@@ -76,7 +76,8 @@ taken comes with the error reply that is to be sent for it.
 %% `max_digits': digits of an integer beyond 64 bits; default 1,000.
 %% `max_batch': messages in a batch, 0 to refuse batches; default 1,000.
 %% `schemas': the `arguments' of a `tools/call' request are validated against the schema of that
-%% tool, if there is one.
+%% tool, if there is one. Of equal keys the first is validated, so that `duplicate_keys' may not be
+%% `last' then.
 %% The others are those of `erlmcp_native_json:decode/2', for parameters, results and error data.
 
 -type params() :: map() | list() | {json, iodata()} | undefined.
@@ -454,8 +455,11 @@ wrong_params(Position, _Params, Wrong) ->
 options(Opts, Call) when is_map(Opts) ->
     {Flags, MaxBatch, Schemas, Json} =
         own_options(maps:to_list(Opts), {0, ?MAX_BATCH, none, #{}}, Call),
-    case map_size(Json) of
-        0 ->
+    case Json of
+        #{duplicate_keys := last} when Schemas =/= none ->
+            %% What was validated would not be what is given.
+            erlmcp_native_error:bad_option(Call, 2, duplicate_keys, last);
+        _ when map_size(Json) =:= 0 ->
             {{Flags, MaxBatch, default, Schemas}, ?MAX_SIZE};
         _ ->
             Defaults = #{max_size => ?MAX_SIZE, max_depth => ?MAX_DEPTH, max_digits => ?MAX_DIGITS},
