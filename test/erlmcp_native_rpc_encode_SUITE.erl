@@ -142,7 +142,8 @@ encode_errors(_) ->
     ?assertError({invalid_byte, 255}, ?RPC:encode_response(<<255>>, {json, <<"1">>})),
     ?assertError({invalid_byte, 255}, ?RPC:encode_error(1, 1, <<"a", 255>>)),
     ?assertError({unsupported_type, _}, ?RPC:encode_error(1, 1, <<"a">>, make_ref())),
-    ?assertError({unsupported_type, _}, ?RPC:encode_batch([{response, 1, self()}])).
+    ?assertError({unsupported_type, _}, ?RPC:encode_batch([{response, 1, self()}])),
+    ?assertError(badarg, ?RPC:encode_batch([{response, 1, 1}, {response, 2, 2} | {response, 3, 3}])).
 
 %%% Routing
 

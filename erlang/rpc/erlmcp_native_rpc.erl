@@ -406,7 +406,7 @@ The text of a batch: messages as `decode/2` gives them, of which an invalid one 
 reply. A batch has at least one message, and none of them is a batch.
 """).
 -spec encode_batch([message(), ...]) -> iodata().
-encode_batch([First | Rest] = Messages) when is_list(Rest) ->
+encode_batch([First | Rest] = Messages) when length(Rest) >= 0 ->
     try
         [$[, encode_message(First), [[$,, encode_message(Message)] || Message <- Rest] | "]"]
     catch
