@@ -98,15 +98,10 @@ can be validated in bounded time ({too_complex, schema}), or there is no thread 
 (no_thread). Unknown options raise badarg.
 """).
 -spec compile(json(), compile_opts()) -> {ok, schema()} | {error, compile_error()}.
-compile(Schema, Options) when is_map(Options) ->
-    try options(Options) of
-        Native -> erlmcp_native_nif:schema_compile(Schema, Native)
-    catch
-        throw:{option, Why} ->
-            erlang:error(badarg, [Schema, Options], [{error_info, #{cause => #{2 => Why}}}])
-    end;
 compile(Schema, Options) ->
-    erlang:error(badarg, [Schema, Options], [{error_info, #{cause => #{2 => "not a map"}}}]).
+    Call = {?MODULE, compile, [Schema, Options]},
+    is_map(Options) orelse erlmcp_native_error:badarg(Call, 2, "not a map of options"),
+    erlmcp_native_nif:schema_compile(Schema, options(Options, Call)).
 
 ?DOC("""
 Validates an instance. Returns ok, or the violations, at most max_errors of them.
@@ -127,9 +122,12 @@ Small instances are validated on the caller's scheduler, large ones on a dirty o
 """).
 -spec validate(schema(), json()) -> ok | {error, [violation()] | instance_error()}.
 validate(Schema, Instance) ->
-    case erlmcp_native_nif:schema_validate(Schema, Instance, true) of
+    try erlmcp_native_nif:schema_validate(Schema, Instance, true) of
         large -> erlmcp_native_nif:schema_validate_large(Schema, Instance, true);
         Result -> Result
+    catch
+        error:badarg ->
+            erlmcp_native_error:badarg({?MODULE, validate, [Schema, Instance]}, 1, "not a schema")
     end.
 
 ?DOC("""
@@ -138,18 +136,20 @@ limit is not valid.
 """).
 -spec is_valid(schema(), json()) -> boolean().
 is_valid(Schema, Instance) ->
-    case erlmcp_native_nif:schema_validate(Schema, Instance, false) of
+    try erlmcp_native_nif:schema_validate(Schema, Instance, false) of
         large -> erlmcp_native_nif:schema_validate_large(Schema, Instance, false) =:= ok;
         Result -> Result =:= ok
+    catch
+        error:badarg ->
+            erlmcp_native_error:badarg({?MODULE, is_valid, [Schema, Instance]}, 1, "not a schema")
     end.
 
 ?DOC(false).
--spec format_error(term(), [term()]) -> #{pos_integer() => unicode:chardata()}.
-format_error(badarg, [{_M, _F, _As, Info} | _]) ->
-    ErrorInfo = proplists:get_value(error_info, Info, #{}),
-    maps:get(cause, ErrorInfo, #{}).
+-spec format_error(term(), list()) -> #{pos_integer() | general => unicode:chardata()}.
+format_error(Reason, Stack) ->
+    erlmcp_native_error:format(Reason, Stack).
 
-options(Options) ->
+options(Options, Call) ->
     Defaults = #{
         draft => auto,
         formats => auto,
@@ -158,7 +158,10 @@ options(Options) ->
         max_schema_size => ?MAX_SCHEMA_SIZE,
         documents => #{}
     },
-    _ = [option(Key, Value) || {Key, Value} <- maps:to_list(Options)],
+    [
+        erlmcp_native_error:bad_option(Call, 2, Key, Value)
+     || {Key, Value} <- maps:to_list(Options), not is_option(Key, Value)
+    ],
     #{
         draft := Draft,
         formats := Formats,
@@ -168,40 +171,27 @@ options(Options) ->
         documents := Documents
     } = maps:merge(Defaults, Options),
     {Draft, Formats, MaxErrors, MaxDepth, MaxSize, [
-        {document_uri(Uri), Document}
+        {document_uri(Uri, Call), Document}
      || {Uri, Document} <- maps:to_list(Documents)
     ]}.
 
-option(draft, Draft) when
-    Draft =:= auto;
-    Draft =:= draft4;
-    Draft =:= draft6;
-    Draft =:= draft7;
-    Draft =:= draft2019_09;
-    Draft =:= draft2020_12
-->
-    ok;
-option(formats, Formats) when is_boolean(Formats); Formats =:= auto -> ok;
-option(max_errors, N) when is_integer(N), N > 0, N < 1 bsl 32 -> ok;
-option(max_depth, N) when is_integer(N), N > 0, N =< 1024 -> ok;
-option(max_schema_size, N) when is_integer(N), N > 0, N < 1 bsl 32 -> ok;
-option(documents, Documents) when is_map(Documents) -> ok;
-option(Key, Value) when
-    Key =:= draft;
-    Key =:= formats;
-    Key =:= max_errors;
-    Key =:= max_depth;
-    Key =:= max_schema_size;
-    Key =:= documents
-->
-    throw({option, io_lib:format("bad value of option ~p: ~0P", [Key, Value, 20])});
-option(Key, _Value) ->
-    throw({option, io_lib:format("unknown option ~0P", [Key, 20])}).
+is_option(draft, Draft) ->
+    lists:member(Draft, [auto, draft4, draft6, draft7, draft2019_09, draft2020_12]);
+is_option(formats, Formats) -> is_boolean(Formats) orelse Formats =:= auto;
+is_option(max_errors, N) -> is_integer(N) andalso N > 0 andalso N < 1 bsl 32;
+is_option(max_depth, N) -> is_integer(N) andalso N > 0 andalso N =< 1024;
+is_option(max_schema_size, N) -> is_integer(N) andalso N > 0 andalso N < 1 bsl 32;
+is_option(documents, Documents) -> is_map(Documents);
+is_option(_, _) -> false.
 
-document_uri(Uri) ->
+document_uri(Uri, Call) ->
     try unicode:characters_to_binary(Uri) of
         Binary when is_binary(Binary) -> Binary;
-        _ -> throw({option, io_lib:format("bad document URI ~0P", [Uri, 20])})
+        _ -> bad_uri(Uri, Call)
     catch
-        error:badarg -> throw({option, io_lib:format("bad document URI ~0P", [Uri, 20])})
+        error:badarg -> bad_uri(Uri, Call)
     end.
+
+-spec bad_uri(term(), erlmcp_native_error:call()) -> no_return().
+bad_uri(Uri, Call) ->
+    erlmcp_native_error:badarg(Call, 2, io_lib:format("bad document URI ~0tP", [Uri, 20])).
