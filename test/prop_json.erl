@@ -348,8 +348,7 @@ feed_until_error(Stream0, [Chunk | Chunks], Before) ->
         {error, Error, Terms, _} -> {{error, Error}, Before ++ Terms}
     end;
 feed_until_error(Stream, [], Before) ->
-    {error, Error, Terms, _} = ?json:stream_end(Stream),
-    {{error, Error}, Before ++ Terms}.
+    {?json:stream_end(Stream), Before}.
 
 %% One value
 

@@ -206,11 +206,9 @@ stream_feed(Stream, Chunk) ->
 
 ?DOC("""
 Says that no more comes. A number or a line ends here too: `{ok, Documents}` where that completes
-one, or where an error left some unread. An error comes as from `stream_feed/2`, with the documents
-before it; the stream given with it may be ended again, for what stands behind it.
+one.
 """).
--spec stream_end(stream()) ->
-    ok | {ok, [term()]} | {error, decode_error(), [term()], stream()}.
+-spec stream_end(stream()) -> ok | {ok, [term()]} | {error, decode_error()}.
 stream_end(Stream) ->
     erlmcp_native_json_stream:is_stream(Stream) orelse
         erlmcp_native_error:badarg({?MODULE, stream_end, [Stream]}, 1, "not a stream"),

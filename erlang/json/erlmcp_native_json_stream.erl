@@ -56,23 +56,21 @@ is_stream(Stream) ->
 feed(#stream{unread = Unread} = Stream, Chunk) ->
     read(Unread ++ [Chunk], Stream#stream{unread = []}, []).
 
--spec finish(stream()) -> ok | {ok, [term()]} | {error, error(), [term()], stream()}.
+-spec finish(stream()) -> ok | {ok, [term()]} | {error, error()}.
 finish(Stream) ->
     case feed(Stream, <<>>) of
-        {error, _, _, _} = Error ->
-            Error;
+        {error, Error, _, _} ->
+            {error, Error};
         {ok, [], #stream{parts = []}} ->
             ok;
         {ok, Terms, #stream{parts = []}} ->
             {ok, Terms};
-        {ok, Terms, #stream{parts = Parts, decode = Decode, framing = Framing} = Unfinished} ->
+        {ok, Terms, #stream{parts = Parts, decode = Decode}} ->
             %% A number or a line ends here as well; of all else, decoding tells where it
             %% breaks off.
             case Decode(iolist_to_binary(lists:reverse(Parts))) of
                 {ok, Term} -> {ok, Terms ++ [Term]};
-                {error, Error} ->
-                    Ended = Unfinished#stream{state = Framing, parts = [], size = 0},
-                    {error, Error, Terms, Ended}
+                {error, Error} -> {error, Error}
             end
     end.
 
