@@ -36,7 +36,8 @@ terms and the same error reasons. Everything else is an option.
 %% `null': the term for null; default `null'.
 %% `duplicate_keys': which of equal keys of an object counts; default `first', as OTP.
 %% `strings': `copy' never refers to the text, `reference' does for every string without escapes;
-%% `auto' (default) only where the string keeps at most 1 KB or eight times itself alive.
+%% `auto' (default) only where the string keeps at most 1 KB or eight times itself of the text alive
+%% (and of what the text is itself a part of, all).
 %% `max_depth': open arrays and objects; default `infinity'.
 %% `max_size': bytes of the text; default `infinity'.
 %% `max_digits': digits of an integer beyond 64 bits; default 100,000.
@@ -99,6 +100,9 @@ terms and the same error reasons. Everything else is an option.
 %% The conversion is quadratic: this many digits take some 10 ms.
 -define(MAX_DIGITS, 100_000).
 
+%% Words of heap that are asked for ahead at the most.
+-define(MOST_ROOM, 16#1000000).
+
 ?DOC("""
 The term that a JSON text stands for, as `json:decode/1` of OTP 27 gives it: objects as maps with
 binary keys (of equal keys the first counts), arrays as lists, strings as binaries, numbers as
@@ -158,7 +162,8 @@ get(Text, Path) ->
     Call = {?MODULE, get, [Text, Path]},
     is_path(Path) orelse erlmcp_native_error:badarg(Call, 2, "not a list of keys and indices"),
     try
-        erlmcp_native_nif:json_get(erlmcp_native_error:flat(Text, 1, Call), erlmcp_native_nif:vocabulary(), Path)
+        Flat = erlmcp_native_error:flat(Text, 1, Call),
+        erlmcp_native_nif:json_get(Flat, erlmcp_native_nif:vocabulary(), Path)
     catch
         error:{json_error, Reason, Offset, Line, Column} ->
             {error, #{reason => Reason, offset => Offset, line => Line, column => Column}}
@@ -195,13 +200,15 @@ copying(_) -> copy.
 ?DOC("""
 The documents that this chunk completes. Where one is malformed or too large, the answer is what
 is wrong with it, offsets counted from its start, and the documents before it; the stream given
-with it goes on at the next line, with what was left of this chunk read at the next call.
+with it goes on at the next line, with what was left of this chunk read at the next call: feed it an
+empty chunk until the answer is `ok` before what comes next, and before `stream_end/1`.
 """).
 -spec stream_feed(stream(), iodata()) ->
     {ok, [term()], stream()} | {error, decode_error(), [term()], stream()}.
 stream_feed(Stream, Chunk) ->
     Call = {?MODULE, stream_feed, [Stream, Chunk]},
-    erlmcp_native_json_stream:is_stream(Stream) orelse erlmcp_native_error:badarg(Call, 1, "not a stream"),
+    erlmcp_native_json_stream:is_stream(Stream) orelse
+        erlmcp_native_error:badarg(Call, 1, "not a stream"),
     erlmcp_native_json_stream:feed(Stream, erlmcp_native_error:flat(Chunk, 2, Call)).
 
 ?DOC("""
@@ -237,7 +244,7 @@ decode_flat(Text, {Options, _}) ->
     end.
 
 decode_large(Text, Options) ->
-    make_room(byte_size(Text) div 4),
+    make_room(min(byte_size(Text) div 4, ?MOST_ROOM)),
     try
         {ok, erlmcp_native_nif:json_decode_large(Text, erlmcp_native_nif:vocabulary(), Options)}
     catch

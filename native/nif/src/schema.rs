@@ -29,6 +29,7 @@ mod atoms {
 const NORMAL: Share = Share {
     nodes: 4_000,
     text: 128 << 10,
+    big: 128 << 10,
     limits: Limits {
         steps: 30_000,
         stack: Some(128 << 10),
@@ -39,6 +40,7 @@ const NORMAL: Share = Share {
 const DIRTY: Share = Share {
     nodes: 8_000_000,
     text: usize::MAX,
+    big: usize::MAX,
     limits: Limits {
         steps: 40_000_000,
         stack: None,
@@ -54,6 +56,8 @@ const TYPICAL_INSTANCE: usize = 1500;
 struct Share {
     nodes: usize,
     text: usize,
+    /// Work on integers beyond 64 bits, see [`term::Reader`].
+    big: usize,
     limits: Limits,
 }
 
@@ -140,7 +144,7 @@ impl<'a> Source<'a> {
                     null: atoms::null().as_c_arg(),
                 };
                 // SAFETY: the caller's promise.
-                unsafe { Reader::new(env, atoms, &mut builder, share.text).read(*term) }
+                unsafe { Reader::new(env, atoms, &mut builder, share.text, share.big).read(*term) }
                     .map_err(Refusal::Term)?
             }
         }
@@ -367,6 +371,7 @@ fn compile_source<'a>(
     let share = Share {
         nodes: max_size,
         text: max_size,
+        big: usize::MAX,
         limits: DIRTY.limits,
     };
     let arena = Bump::new();

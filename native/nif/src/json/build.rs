@@ -15,6 +15,9 @@ use std::mem::MaybeUninit;
 /// Strings up to this length are looked for among those already built.
 const INTERNED: usize = 32;
 
+/// Keys of large maps that a normal scheduler may take, at some 150 ns each.
+const LARGE_MAP_KEYS: usize = 2000;
+
 /// So many misses end the looking for string values.
 const VALUE_CREDIT: i32 = 12;
 
@@ -112,6 +115,8 @@ pub struct Builder<'r, 'e> {
     strings: Strings,
     /// How often looking for a string value paid, less how often it did not.
     value_credit: i32,
+    /// Keys of the large maps made here.
+    large_map_keys: usize,
     shapes: Shapes,
     seen: &'r mut Interner<'e, ErlNifTerm>,
     values: Stack<'r, ErlNifTerm>,
@@ -145,6 +150,7 @@ impl<'r, 'e> Builder<'r, 'e> {
             // SAFETY: the caller's promise.
             strings: unsafe { Strings::new(env, input.0, input.1, options.strings) },
             value_credit: VALUE_CREDIT,
+            large_map_keys: 0,
             shapes: Shapes::default(),
             seen: Interner::init(&mut room.seen),
             values: Stack::new(&mut room.values),
@@ -269,6 +275,10 @@ impl<'r, 'e> Builder<'r, 'e> {
     #[inline(never)]
     fn large_map(&mut self, keys: usize, values: usize) -> Result<ErlNifTerm, Stop> {
         let length = self.keys.len() - keys;
+        self.large_map_keys += length;
+        if self.large_map_keys > LARGE_MAP_KEYS && !self.on_dirty {
+            return self.refuse(Refusal::NotHere);
+        }
         let mut map = ErlNifTerm::default();
         let mut size = 0;
         // SAFETY: `env` is the calling environment; both arrays hold `length` terms of it.

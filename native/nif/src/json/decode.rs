@@ -110,11 +110,12 @@ impl Call {
         };
         let keys = if let Ok(list) = keys.decode::<Vec<rustler::Atom>>() {
             let env = options.get_env();
-            let named = list.iter().map(|atom| {
+            // An atom beyond Latin-1 has no text in this NIF version: its key stays a binary.
+            let named = list.iter().filter_map(|atom| {
                 let term = atom.to_term(env);
-                Ok((term.atom_to_string()?.into_bytes(), term.as_c_arg()))
+                Some((term.atom_to_string().ok()?.into_bytes(), term.as_c_arg()))
             });
-            Keys::Atoms(named.collect::<NifResult<_>>()?)
+            Keys::Atoms(named.collect())
         } else {
             match one_of(keys, &[atoms::binary(), atoms::existing_atom()])? {
                 0 => Keys::Binary,

@@ -91,7 +91,14 @@ pub struct Reader<'a, 'b> {
     builder: &'b mut Builder<'a>,
     /// Bytes of strings still allowed.
     text: usize,
+    /// Work on integers beyond 64 bits still allowed, in units of some 5 ns: their conversion is
+    /// quadratic.
+    big: usize,
 }
+
+/// What an integer beyond 64 bits takes at least, and more for each of its bytes.
+const BIG_WORK: usize = 4096;
+const BIG_WORK_PER_BYTE: usize = 24;
 
 impl<'a, 'b> Reader<'a, 'b> {
     /// # Safety
@@ -101,12 +108,14 @@ impl<'a, 'b> Reader<'a, 'b> {
         atoms: Atoms,
         builder: &'b mut Builder<'a>,
         text: usize,
+        big: usize,
     ) -> Self {
         Reader {
             env,
             atoms,
             builder,
             text,
+            big,
         }
     }
 
@@ -288,6 +297,7 @@ impl<'a, 'b> Reader<'a, 'b> {
 
     /// An integer beyond 64 bits, by way of its external form: there is no other access to it.
     unsafe fn big(&mut self, term: ErlNifTerm) -> Result<Slot<'a>, TermError> {
+        self.big_work(BIG_WORK)?;
         let mut binary = MaybeUninit::<ErlNifBinary>::uninit();
         // SAFETY: the caller passes a term of `self.env`; on success `binary` is initialised and
         // ours to release.
@@ -300,11 +310,19 @@ impl<'a, 'b> Reader<'a, 'b> {
             }
             let mut binary = binary.assume_init();
             let external = std::slice::from_raw_parts(binary.data, binary.size);
-            let decimal = decimal(external);
+            let decimal = self
+                .big_work(BIG_WORK_PER_BYTE * external.len())
+                .map(|()| decimal(external));
             enif_release_binary(&mut binary);
+            let decimal = decimal?;
             let decimal = decimal.ok_or(TermError::Unsupported(term))?;
             Ok(Slot::Text(self.builder.arena().alloc_str(&decimal)))
         }
+    }
+
+    fn big_work(&mut self, work: usize) -> Result<(), TermError> {
+        self.big = self.big.checked_sub(work).ok_or(TermError::TooMuchText)?;
+        Ok(())
     }
 
     /// Whether an integer has more than [`MAX_INTEGER`] bytes, told without writing it out.
