@@ -37,7 +37,8 @@ rpc_decode(Config) ->
 
 rpc_reply(Config) -> measured(rpc_reply, [tools_call_174b, batch_50], Config).
 
-schema_validate(Config) -> measured(schema_validate, [arguments_term, arguments_text], Config).
+schema_validate(Config) ->
+    measured(schema_validate, [schema_search_issues_term, schema_search_issues_text], Config).
 
 %% Every case of the group gave the right result, with ours and with the baseline that its ratio
 %% is to, and these cases are among them.
