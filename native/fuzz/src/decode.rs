@@ -131,8 +131,8 @@ fn limits_hold(input: &[u8], events: &[Event]) {
     let exact = Limits {
         depth,
         digits,
-        // The most that a value counts for.
-        work: values * 9,
+        // The most that a value counts for: a float of 800 digits.
+        work: values * 2_401,
     };
     assert!(parse(input, exact).is_ok());
     let work = values - 1;
