@@ -6,7 +6,7 @@
 -define(LIMIT, 1_000_000).
 %% A virtual machine's thread clock jumps by milliseconds when the host takes the processor away,
 %% with no call to blame. What the library does comes back in every run; a jump does not.
--define(RUNS, 8).
+-define(RUNS, 40).
 
 is_counted() -> is_list(erlmcp_native_nif:call_time_read()).
 
