@@ -33,7 +33,7 @@ all() ->
         library_is_never_unmapped
     ].
 
-suite() -> [{timetrap, {minutes, 5}}].
+suite() -> [{timetrap, {minutes, 10}}].
 
 init_per_testcase(_, Config) ->
     {ok, _} = application:ensure_all_started(erlmcp_native),
