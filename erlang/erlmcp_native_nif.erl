@@ -84,7 +84,7 @@ json_encode(_Term, _Options, _Null, _Level) -> ?nif_stub.
 json_get(_Text, _Vocabulary, _Path) -> ?nif_stub.
 
 -spec json_split(binary(), lines | concatenated | non_neg_integer()) ->
-    {[{non_neg_integer(), pos_integer(), boolean()}], non_neg_integer()}.
+    {[{non_neg_integer(), non_neg_integer(), boolean()}], non_neg_integer()}.
 json_split(_Chunk, _State) -> ?nif_stub.
 
 -spec memory_in_use() -> non_neg_integer().

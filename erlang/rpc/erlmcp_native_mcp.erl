@@ -15,6 +15,7 @@ What the revisions of the Model Context Protocol define: methods and error codes
     error_code/2,
     error_name/2
 ]).
+-export([format_error/2]).
 -export_type([revision/0, method_info/0, error_name/0]).
 
 -type revision() :: binary().
@@ -65,14 +66,16 @@ and below.
 """).
 -spec has_batches(revision()) -> boolean().
 has_batches(Revision) ->
-    number(Revision) =:= 2.
+    number(Revision, {?MODULE, has_batches, [Revision]}) =:= 2.
 
 ?DOC("""
 The methods of a revision.
 """).
 -spec methods(revision()) -> #{Method :: binary() => method_info()}.
 methods(Revision) ->
-    Number = number(Revision),
+    methods_at(number(Revision, {?MODULE, methods, [Revision]})).
+
+methods_at(Number) ->
     maps:from_list([
         {Method, #{kind => Kind, from => From}}
      || {Method, Kind, From, First, Last} <- methods(), First =< Number, Number =< Last
@@ -83,7 +86,7 @@ What a method is in a revision.
 """).
 -spec method(revision(), binary()) -> {ok, method_info()} | {error, not_found}.
 method(Revision, Method) ->
-    case methods(Revision) of
+    case methods_at(number(Revision, {?MODULE, method, [Revision, Method]})) of
         #{Method := Info} -> {ok, Info};
         #{} -> {error, not_found}
     end.
@@ -93,7 +96,9 @@ The error codes of a revision, those of JSON-RPC included.
 """).
 -spec error_codes(revision()) -> #{error_name() => integer()}.
 error_codes(Revision) ->
-    Number = number(Revision),
+    error_codes_at(number(Revision, {?MODULE, error_codes, [Revision]})).
+
+error_codes_at(Number) ->
     maps:from_list([
         {Name, Code}
      || {Name, Code, First, Last} <- errors(), First =< Number, Number =< Last
@@ -104,7 +109,7 @@ The code that a revision has for an error.
 """).
 -spec error_code(revision(), error_name()) -> {ok, integer()} | {error, not_found}.
 error_code(Revision, Name) ->
-    case error_codes(Revision) of
+    case error_codes_at(number(Revision, {?MODULE, error_code, [Revision, Name]})) of
         #{Name := Code} -> {ok, Code};
         #{} -> {error, not_found}
     end.
@@ -114,17 +119,24 @@ The error that a code stands for in a revision.
 """).
 -spec error_name(revision(), integer()) -> {ok, error_name()} | {error, not_found}.
 error_name(Revision, Code) ->
-    case [Name || {Name, Known} <- maps:to_list(error_codes(Revision)), Known =:= Code] of
+    Codes = error_codes_at(number(Revision, {?MODULE, error_name, [Revision, Code]})),
+    case [Name || {Name, Known} <- maps:to_list(Codes), Known =:= Code] of
         [Name] -> {ok, Name};
         [] -> {error, not_found}
     end.
 
-number(Revision) ->
-    number(Revision, ?REVISIONS, 1).
+?DOC(false).
+-spec format_error(term(), list()) -> #{pos_integer() | general => unicode:chardata()}.
+format_error(Reason, Stack) ->
+    erlmcp_native_error:format(Reason, Stack).
 
-number(Revision, [Revision | _], Number) -> Number;
-number(Revision, [_ | Rest], Number) -> number(Revision, Rest, Number + 1);
-number(Revision, [], _) -> erlang:error(badarg, [Revision]).
+%% The place of a revision among all, counted from 1.
+number(Revision, Call) ->
+    number(Revision, Call, ?REVISIONS, 1).
+
+number(Revision, _Call, [Revision | _], Number) -> Number;
+number(Revision, Call, [_ | Rest], Number) -> number(Revision, Call, Rest, Number + 1);
+number(_, Call, [], _) -> erlmcp_native_error:badarg(Call, 1, "not a revision of the protocol").
 
 %% Name, kind, who sends it, in which revisions (by number, the first and the last).
 methods() ->
