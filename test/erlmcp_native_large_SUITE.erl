@@ -63,7 +63,7 @@ json_stream(_) ->
         end},
         {unclosed, fun() -> lists:duplicate(1000, binary:copy(<<"[">>, 1000)) end}
     ],
-    each({?JSON, stream_feed, 2}, fun feed/1, Streams).
+    each(fun feed/1, Streams).
 
 feed(Chunks) ->
     lists:foldl(
@@ -105,7 +105,7 @@ schema_validate(_) ->
         {ok, Compiled} = ?SCHEMA:compile(Schema, #{}),
         ?SCHEMA:validate(Compiled, Instance)
     end,
-    each({?SCHEMA, validate, 2}, Validate, [
+    each(Validate, [
         {Name, fun() -> [Schema, Instance()] end}
      || {Name, Schema, Instance} <- [
             {integers, Integers, fun() -> lists:seq(1, 1_000_000) end},
@@ -121,16 +121,12 @@ schema_validate(_) ->
 %% charge a loop over them would keep its scheduler for seconds.
 work_is_charged(_) ->
     Document = document(<<"[">>, <<"{\"id\":1,\"tags\":[\"a\",\"b\"]},">>, <<"0]">>, 0.25),
-    Calls = [
+    lists:foreach(fun charged/1, [
         {{?JSON, decode, 1}, [Document]},
         {{?JSON, encode, 1}, [lists:duplicate(20_000, #{<<"id">> => 1})]},
         {{?JSON, get, 2}, [Document, [1_000_000]]},
         {{?RPC, decode, 2}, [[<<"{\"jsonrpc\":\"2.0\",\"method\":\"m\",\"params\":">>, Document, $}], #{}]}
-    ],
-    case [Call || {Door, _} = Call <- Calls, is_there(Door)] of
-        [] -> {skip, "no door that works through large input yet"};
-        There -> lists:foreach(fun charged/1, There)
-    end.
+    ]).
 
 charged({{Module, Function, _} = Door, Arguments}) ->
     {reductions, Before} = process_info(self(), reductions),
@@ -139,21 +135,12 @@ charged({{Module, Function, _} = Door, Arguments}) ->
     ct:log("~p: ~p reductions a call", [Door, (After - Before) div 10]),
     ?assert((After - Before) div 10 > 400, Door).
 
-each({Module, Function, _} = Door, Inputs) ->
-    each(Door, fun(Arguments) -> apply(Module, Function, Arguments) end, Inputs).
-
-each(Door, Call, Inputs) ->
-    case is_there(Door) of
-        false -> {skip, lists:flatten(io_lib:format("no ~p yet", [Door]))};
-        true ->
-            %% Every input is tried, also after one that fails.
-            Failed = [Reason || {Name, Make} <- Inputs, {failed, Reason} <- [short(Name, Call, Make)]],
-            ?assertEqual([], Failed)
-    end.
-
-is_there({Module, Function, Arity}) ->
-    _ = code:ensure_loaded(Module),
-    erlang:function_exported(Module, Function, Arity).
+each({Module, Function, _}, Inputs) ->
+    each(fun(Arguments) -> apply(Module, Function, Arguments) end, Inputs);
+each(Call, Inputs) ->
+    %% Every input is tried, also after one that fails.
+    Failed = [Reason || {Name, Make} <- Inputs, {failed, Reason} <- [short(Name, Call, Make)]],
+    ?assertEqual([], Failed).
 
 short(Name, Call, Make) ->
     ct:log("~p", [Name]),
