@@ -3,4 +3,5 @@
 //! time is passed in.
 
 pub mod policy;
+pub mod snapshot;
 mod sync;
