@@ -3,5 +3,6 @@
 //! time is passed in.
 
 pub mod policy;
+mod sketch;
 pub mod snapshot;
 mod sync;

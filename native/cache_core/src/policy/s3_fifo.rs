@@ -1,0 +1,107 @@
+//! S3-FIFO (Yang et al., SOSP 2023): a small queue for what is new, a main one for what was hit
+//! there or came back soon, and the ghosts of those that left the small one. A hit only raises
+//! the entry's own count.
+
+use super::ghost::Ghost;
+use super::lists::Lists;
+use super::{Entries, MAX_VISITS};
+
+const SMALL: usize = 0;
+const MAIN: usize = 1;
+
+/// The small queue's part of the weight, as a divisor.
+const SMALL_PART: u64 = 10;
+/// Hits in the small queue that take an entry to the main one.
+const PROMOTE: u8 = 2;
+/// Entries that one eviction may pass over. Each pass takes a hit's mark away, so the mean is far
+/// lower; when a whole shard is marked, the least marked of so many goes.
+const STEPS: usize = 128;
+
+pub struct S3Fifo {
+    lists: Lists<2>,
+    ghost: Ghost,
+}
+
+impl S3Fifo {
+    pub(super) fn new() -> Self {
+        S3Fifo {
+            lists: Lists::new(),
+            ghost: Ghost::new(),
+        }
+    }
+
+    pub(super) fn insert(&mut self, id: u32, entries: &impl Entries) {
+        let list = match self.ghost.take(entries.hash(id)) {
+            true => MAIN,
+            false => SMALL,
+        };
+        self.lists.push_front(list, id, entries.weight(id));
+    }
+
+    pub(super) fn replace(&mut self, id: u32, old_weight: u32, entries: &impl Entries) {
+        self.lists.reweigh(id, old_weight, entries.weight(id));
+        let visits = entries.visits(id);
+        if visits < MAX_VISITS {
+            entries.set_visits(id, visits + 1);
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: u32, weight: u32) {
+        self.lists.unlink(id, weight);
+    }
+
+    pub(super) fn evict(&mut self, entries: &impl Entries) -> Option<u32> {
+        let mut least: Option<(u8, u32)> = None;
+        for _ in 0..STEPS {
+            if self.small_is_due() {
+                let id = self.lists.back(SMALL)?;
+                if entries.visits(id) < PROMOTE {
+                    return Some(self.leave(id, entries));
+                }
+                entries.set_visits(id, 0);
+                self.lists.move_to_front(MAIN, id, entries.weight(id));
+            } else {
+                let id = self.lists.back(MAIN)?;
+                let visits = entries.visits(id);
+                if visits == 0 {
+                    return Some(self.leave(id, entries));
+                }
+                entries.set_visits(id, visits - 1);
+                self.lists.move_to_front(MAIN, id, entries.weight(id));
+                if least.is_none_or(|(fewest, _)| visits < fewest) {
+                    least = Some((visits, id));
+                }
+            }
+        }
+        let id = least
+            .map(|(_, id)| id)
+            .or_else(|| self.lists.back(MAIN))
+            .or_else(|| self.lists.back(SMALL))?;
+        Some(self.leave(id, entries))
+    }
+
+    /// The last in the small queue is usually the entry that needs the room: it stays if it can.
+    fn small_is_due(&self) -> bool {
+        let large = self.lists.weight(SMALL) > self.lists.total_weight() / SMALL_PART;
+        self.lists.len(MAIN) == 0 || (large && self.lists.len(SMALL) > 1)
+    }
+
+    fn leave(&mut self, id: u32, entries: &impl Entries) -> u32 {
+        if self.lists.unlink(id, entries.weight(id)) == Some(SMALL) {
+            // As many ghosts as a full main queue has entries.
+            let len = self.lists.total_len();
+            self.ghost
+                .insert(entries.hash(id), len - len / SMALL_PART as usize);
+        }
+        id
+    }
+
+    pub(super) fn order(&self) -> Vec<u32> {
+        let small = self.lists.back_to_front(SMALL);
+        small.chain(self.lists.back_to_front(MAIN)).collect()
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.lists.memory() + self.ghost.memory()
+    }
+}

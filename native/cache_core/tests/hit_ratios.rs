@@ -1,0 +1,193 @@
+//! Hit ratios of the policies, on traces when they are there and on Zipf's distribution. They are
+//! counts, not timings, so they are asserted. `cargo test -p cache_core --test hit_ratios --
+//! --nocapture` prints them.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use cache_core::policy::{Entries, Kind, Policy, MAX_VISITS};
+
+const KINDS: [Kind; 5] = [Kind::Fifo, Kind::Random, Kind::Lru, Kind::S3Fifo, Kind::Lfu];
+
+/// One shard of entries that weigh 1.
+struct Shard {
+    policy: Policy,
+    capacity: usize,
+    ids: HashMap<u64, u32>,
+    entries: Slots,
+    free: Vec<u32>,
+}
+
+#[derive(Default)]
+struct Slots(Vec<(u64, Cell<u8>)>);
+
+impl Entries for Slots {
+    fn weight(&self, _id: u32) -> u32 {
+        1
+    }
+
+    fn hash(&self, id: u32) -> u32 {
+        (self.0[id as usize].0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
+    }
+
+    fn visits(&self, id: u32) -> u8 {
+        self.0[id as usize].1.get()
+    }
+
+    fn set_visits(&self, id: u32, visits: u8) {
+        self.0[id as usize].1.set(visits);
+    }
+}
+
+impl Shard {
+    fn new(kind: Kind, capacity: usize) -> Self {
+        Shard {
+            policy: Policy::new(kind),
+            capacity,
+            ids: HashMap::new(),
+            entries: Slots::default(),
+            free: Vec::new(),
+        }
+    }
+
+    /// Whether the key was in; it is then.
+    fn request(&mut self, key: u64) -> bool {
+        if let Some(&id) = self.ids.get(&key) {
+            let visits = &self.entries.0[id as usize].1;
+            visits.set((visits.get() + 1).min(MAX_VISITS));
+            self.policy.access(id, &self.entries);
+            return true;
+        }
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.entries.0.push((0, Cell::new(0)));
+            self.entries.0.len() as u32 - 1
+        });
+        self.entries.0[id as usize] = (key, Cell::new(0));
+        self.ids.insert(key, id);
+        self.policy.insert(id, &self.entries);
+        if self.ids.len() > self.capacity {
+            let victim = self.policy.evict(&self.entries).expect("a victim");
+            let key = self.entries.0[victim as usize].0;
+            assert_eq!(self.ids.remove(&key), Some(victim));
+            self.free.push(victim);
+        }
+        assert!(self.ids.len() <= self.capacity);
+        false
+    }
+}
+
+/// Per cent of hits.
+fn ratio(kind: Kind, capacity: usize, requests: impl Iterator<Item = u64>) -> f64 {
+    let mut shard = Shard::new(kind, capacity);
+    let (mut hits, mut all) = (0u64, 0u64);
+    for key in requests {
+        hits += u64::from(shard.request(key));
+        all += 1;
+    }
+    100.0 * hits as f64 / all as f64
+}
+
+fn ratios(name: &str, capacity: usize, requests: &[u64]) -> HashMap<String, f64> {
+    KINDS
+        .iter()
+        .map(|&kind| {
+            let ratio = ratio(kind, capacity, requests.iter().copied());
+            println!("{name} at {capacity}: {kind:?} {ratio:.2} %");
+            (format!("{kind:?}"), ratio)
+        })
+        .collect()
+}
+
+/// `start count ignored request` on every line: the blocks from `start` on.
+fn trace(name: &str) -> Option<Vec<u64>> {
+    let root = std::env::var_os("ERLMCP_SHARED_DATA").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
+        PathBuf::from,
+    );
+    let Ok(text) = std::fs::read_to_string(root.join("traces").join(name)) else {
+        println!("skipped: no trace {name}");
+        return None;
+    };
+    let mut blocks = Vec::new();
+    for line in text.lines() {
+        let mut numbers = line
+            .split_ascii_whitespace()
+            .map(|word| word.parse::<u64>());
+        let (Some(Ok(start)), Some(Ok(count))) = (numbers.next(), numbers.next()) else {
+            panic!("a line of {name}: {line}");
+        };
+        blocks.extend(start..start + count);
+    }
+    Some(blocks)
+}
+
+struct Zipf {
+    cumulative: Vec<f64>,
+    state: u64,
+}
+
+impl Zipf {
+    fn new(keys: usize, exponent: f64) -> Self {
+        let mut sum = 0.0;
+        let cumulative = (1..=keys)
+            .map(|rank| {
+                sum += (rank as f64).powf(-exponent);
+                sum
+            })
+            .collect();
+        Zipf {
+            cumulative,
+            state: 42,
+        }
+    }
+}
+
+impl Iterator for Zipf {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        self.state = self
+            .state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let draw = (self.state >> 11) as f64 / (1u64 << 53) as f64 * self.cumulative.last()?;
+        Some(self.cumulative.partition_point(|&sum| sum < draw) as u64)
+    }
+}
+
+fn zipf(exponent: f64, requests: usize) -> Vec<u64> {
+    Zipf::new(1_000_000, exponent).take(requests).collect()
+}
+
+#[test]
+fn oltp() {
+    if let Some(trace) = trace("OLTP.lis") {
+        ratios("OLTP", 256, &trace);
+        ratios("OLTP", 1_000, &trace);
+        ratios("OLTP", 2_000, &trace);
+        ratios("OLTP", 10_000, &trace);
+    }
+}
+
+#[test]
+fn p6() {
+    if let Some(trace) = trace("P6.lis") {
+        ratios("P6", 20_000, &trace);
+        ratios("P6", 160_000, &trace);
+    }
+}
+
+#[test]
+fn zipf_10() {
+    let requests = zipf(1.0, 5_000_000);
+    ratios("Zipf 1.0", 10_000, &requests);
+    ratios("Zipf 1.0", 100_000, &requests);
+}
+
+#[test]
+fn zipf_08() {
+    let requests = zipf(0.8, 5_000_000);
+    ratios("Zipf 0.8", 10_000, &requests);
+    ratios("Zipf 0.8", 100_000, &requests);
+}
