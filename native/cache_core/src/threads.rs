@@ -1,0 +1,124 @@
+//! What each thread that touches a cache owns: its handle for the epochs and its number.
+//!
+//! crossbeam's own thread-local has a destructor, which a library inside a VM must not leave on
+//! threads that are not its own. Here a thread-local without one points to a slot. Scheduler
+//! threads keep theirs for ever; a thread of ours lives within [`as_own_thread`], gives its slot back
+//! at the end, and is the only kind that may wait for a lock.
+
+use crossbeam_epoch::{Collector, Guard, LocalHandle};
+use crossbeam_queue::SegQueue;
+use std::cell::Cell;
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::LazyLock;
+
+struct Slot {
+    handle: LocalHandle,
+    number: usize,
+    may_wait: Cell<bool>,
+}
+
+/// A slot that no thread uses.
+struct Free(*const Slot);
+
+// SAFETY: a slot changes threads only through the queue below, unpinned, and is used by one
+// thread at a time.
+unsafe impl Send for Free {}
+
+static COLLECTOR: LazyLock<Collector> = LazyLock::new(Collector::new);
+static FREE: LazyLock<SegQueue<Free>> = LazyLock::new(SegQueue::new);
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static SLOT: Cell<*const Slot> = const { Cell::new(ptr::null()) };
+}
+
+/// While it lives, nothing that was reachable when it was made is freed.
+pub struct Pin {
+    guard: Guard,
+    number: usize,
+    may_wait: bool,
+}
+
+#[inline]
+pub fn pin() -> Pin {
+    let slot = own_slot();
+    Pin {
+        guard: slot.handle.pin(),
+        number: slot.number,
+        may_wait: slot.may_wait.get(),
+    }
+}
+
+#[inline]
+fn own_slot() -> &'static Slot {
+    let slot = SLOT.get();
+    let slot = if slot.is_null() { enter() } else { slot };
+    // SAFETY: slots are never freed, and this one is this thread's alone.
+    unsafe { &*slot }
+}
+
+#[cold]
+fn enter() -> *const Slot {
+    let slot = FREE.pop().map_or_else(
+        || {
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            let handle = COLLECTOR.register();
+            let may_wait = Cell::new(false);
+            ptr::from_ref(Box::leak(Box::new(Slot {
+                handle,
+                number,
+                may_wait,
+            })))
+        },
+        |free| free.0,
+    );
+    SLOT.set(slot);
+    slot
+}
+
+/// Runs the body of a thread of ours: one that is not a scheduler and so may wait for locks. `body`
+/// must not let a [`Pin`] out.
+pub fn as_own_thread<R>(body: impl FnOnce() -> R) -> R {
+    /// Gives the slot back, also after a panic.
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            own_slot().may_wait.set(false);
+            FREE.push(Free(SLOT.replace(ptr::null())));
+        }
+    }
+    own_slot().may_wait.set(true);
+    let _leave = Leave;
+    body()
+}
+
+impl Pin {
+    /// A small number that no other living thread has.
+    #[inline]
+    pub fn thread(&self) -> usize {
+        self.number
+    }
+
+    /// Whether the thread may wait for a lock.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.may_wait
+    }
+
+    /// Runs `free` once no thread can hold what it frees any more.
+    ///
+    /// # Safety
+    /// What is freed must be out of reach of whoever pins from now on, and `free` must be fit to
+    /// run on any thread.
+    #[inline]
+    pub unsafe fn defer<F: FnOnce()>(&self, free: F) {
+        // SAFETY: the caller's promise.
+        unsafe { self.guard.defer_unchecked(free) };
+    }
+
+    /// Hands what this thread has deferred to whoever comes next, instead of keeping the last
+    /// few back.
+    pub fn flush(&self) {
+        self.guard.flush();
+    }
+}
