@@ -4,8 +4,8 @@ use crate::entry::{Cause, Entry, Extra, Host, Key, Parts, Value, OVERHEAD};
 use crate::policy::Kind;
 use crate::shard::{Locked, OnRemoved, Shard};
 use crate::stats::{Counter, OwnPart, Parts as StatsParts};
-use crate::sync::{AtomicU64, Ordering};
-use crate::tags::{Busy, Tags};
+use crate::sync::{AtomicU64, Busy, Ordering};
+use crate::tags::Tags;
 use crate::threads::Pin;
 use crossbeam_utils::CachePadded;
 

@@ -5,6 +5,8 @@
 mod cache;
 mod deadlines;
 mod entry;
+pub mod events;
+pub mod flight;
 mod index;
 pub mod policy;
 mod reads;
@@ -22,4 +24,5 @@ pub use entry::{
     Cause, Entry, Extra, Host, Key, Value, MAX_INLINE_BYTES, MAX_KEY_BYTES, NEVER, OVERHEAD,
 };
 pub use shard::OnRemoved;
-pub use tags::{Busy, Counted, Tags};
+pub use sync::Busy;
+pub use tags::{Counted, Tags};

@@ -6,8 +6,8 @@ use crate::entry::{Cause, Entry, Host, Key, Parts, Pointer, NEVER};
 use crate::index::{Index, Occupancy, Place};
 use crate::policy::{Kind, Policy};
 use crate::slab::Slab;
+use crate::sync::{Mutex, MutexGuard, TRIES};
 use crate::threads::Pin;
-use parking_lot::{Mutex, MutexGuard};
 
 /// Told of every entry that leaves, under the shard's lock: to be quick.
 pub type OnRemoved<'a, H> = &'a mut dyn FnMut(&Entry<H>, Cause);
@@ -38,10 +38,6 @@ pub(crate) struct Found<H: Host> {
     place: Place,
     pub entry: Pointer<H>,
 }
-
-/// How often a scheduler tries a lock before it gives up: longer than what is done under one
-/// mostly takes.
-const TRIES: usize = 100;
 
 impl<H: Host> Shard<H> {
     pub fn new(kind: Kind, now: u64, versions_from: u64) -> Self {

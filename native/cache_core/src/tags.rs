@@ -1,7 +1,7 @@
 //! Names that many entries share and that invalidate them all at once, whatever their number: an
 //! entry remembers the generation of each of its tags, and is good while all are current.
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Busy, Ordering};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -71,10 +71,6 @@ impl Drop for Counted {
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, leave);
     }
 }
-
-/// The lock is held by another thread: try again later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Busy;
 
 struct Names {
     tags: HashMap<Box<[u8]>, Arc<Tag>>,
