@@ -13,10 +13,12 @@ use std::mem::MaybeUninit;
 const ABI: i64 = 1;
 
 /// Takes `{ABI, Vocabulary}`.
-pub fn load(_env: Env, load_info: Term) -> bool {
+pub fn load(env: Env, load_info: Term) -> bool {
     load_info
         .decode::<(i64, Term)>()
         .is_ok_and(|(abi, vocabulary)| abi == ABI && crate::json::vocabulary::load(vocabulary))
+        // SAFETY: this is the calling environment.
+        && unsafe { crate::cache::forms::load(env.as_c_arg()) }
 }
 
 /// Declares a NIF: name, arity, scheduler and a body

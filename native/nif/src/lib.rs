@@ -4,6 +4,7 @@
 mod boundary;
 
 mod atoms;
+mod cache;
 mod call_time;
 mod json;
 mod memory;

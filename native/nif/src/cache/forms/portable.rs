@@ -1,0 +1,156 @@
+//! Keys and values between VMs: as external term format. Snapshots are written and read on
+//! threads of our own, in environments of our own.
+
+use super::build::{binary, build_key, build_value, external, Built};
+use super::value::INLINE;
+use super::{Form, Key, NoKey, Scratch, Value};
+use crate::cache::held::Held;
+use rustler::sys::*;
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+
+/// The version byte, then the tag and the length of a binary.
+const VERSION: u8 = 131;
+const BINARY: u8 = 109;
+
+/// An environment that belongs to no process.
+pub struct Room(NonNull<ErlNifEnv>);
+
+// SAFETY: an environment of no process may be used by any thread, one at a time.
+unsafe impl Send for Room {}
+
+impl Room {
+    /// `None` when there is no memory.
+    pub fn new() -> Option<Room> {
+        // SAFETY: it may be called anywhere.
+        NonNull::new(unsafe { enif_alloc_env() }).map(Room)
+    }
+
+    fn env(&mut self) -> *mut ErlNifEnv {
+        self.0.as_ptr()
+    }
+
+    /// Ends the terms made here.
+    fn clear(&mut self) {
+        // SAFETY: no function here lets a term out.
+        unsafe { enif_clear_env(self.env()) };
+    }
+
+    /// Appends a key's external form.
+    ///
+    /// # Safety
+    /// Form and bytes must be those of a [`Key`] of this VM.
+    pub unsafe fn export_key(&mut self, form: Form, bytes: &[u8], out: &mut Vec<u8>) {
+        match form {
+            Form::External => out.extend_from_slice(bytes),
+            Form::Binary => export_binary(bytes, out),
+            // SAFETY: the caller's promise; the environment is ours.
+            Form::Word | Form::Flat => unsafe {
+                let term = build_key(self.env(), form, bytes);
+                self.export_term(term, out);
+            },
+        }
+    }
+
+    /// Appends a value's external form.
+    ///
+    /// # Safety
+    /// All must be what a [`Value`] of this VM was held as.
+    pub unsafe fn export_value(
+        &mut self,
+        form: Form,
+        held: &Held,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        let bytes = match held {
+            Held::Shared(queue) => queue.bytes(),
+            _ => bytes,
+        };
+        match form {
+            Form::External => out.extend_from_slice(bytes),
+            Form::Binary => export_binary(bytes, out),
+            // SAFETY: the caller's promise; the environment is ours.
+            Form::Word | Form::Flat => unsafe {
+                match build_value(self.env(), form, held, bytes) {
+                    Built::Term(term) | Built::External(term) => self.export_term(term, out),
+                }
+            },
+        }
+    }
+
+    /// # Safety
+    /// `term` must be of this environment.
+    unsafe fn export_term(&mut self, term: ErlNifTerm, out: &mut Vec<u8>) {
+        let mut binary = MaybeUninit::<ErlNifBinary>::uninit();
+        // SAFETY: the caller's promise; the binary is filled and then ours.
+        unsafe {
+            let made = enif_term_to_binary(self.env(), term, binary.as_mut_ptr());
+            assert_ne!(made, 0, "memory for an external form");
+            let mut binary = binary.assume_init();
+            out.extend_from_slice(std::slice::from_raw_parts(binary.data, binary.size));
+            enif_release_binary(&mut binary);
+        }
+        self.clear();
+    }
+
+    /// Reads a key's external form and gives it to `read`; `None` if it is no external form, or
+    /// of a key that is refused here.
+    pub fn import_key<T>(&mut self, bytes: &[u8], read: impl FnOnce(Key<'_>) -> T) -> Option<T> {
+        // SAFETY: the environment is ours, and the terms do not outlive it.
+        unsafe {
+            let term = external(self.env(), bytes)?;
+            let mut scratch = Scratch::new();
+            let key = match Key::read(self.env(), term, Some(bytes), &mut scratch) {
+                Ok(key) => Some(read(key)),
+                Err(NoKey::Complex | NoKey::TooLarge) => None,
+            };
+            self.clear();
+            key
+        }
+    }
+
+    /// Reads a value's external form and gives how it is held to `read`: its form, what the entry
+    /// holds and the bytes that belong into it. `None` if it is no external form or there is no
+    /// memory.
+    pub fn import_value<T>(
+        &mut self,
+        bytes: &[u8],
+        read: impl FnOnce(Form, Held, &[u8]) -> T,
+    ) -> Option<T> {
+        let mut scratch = Scratch::new();
+        // SAFETY: the environment is ours, and the terms do not outlive it.
+        let result = unsafe {
+            let env = self.env();
+            // A long one is a binary's or stays as it is: no flat form comes of it.
+            let plain = bytes.len() <= INLINE || matches!(bytes, [VERSION, BINARY, ..]);
+            let value = match plain.then(|| external(env, bytes)) {
+                Some(None) => return None,
+                Some(Some(term)) => Value::read(env, term, &mut scratch).ok(),
+                None => None,
+            };
+            let value = match value {
+                Some(value) => value,
+                None => Value::read_external(env, binary(env, bytes))?,
+            };
+            value
+                .hold(env)
+                .map(|held| read(value.form, held, value.bytes()))
+        };
+        self.clear();
+        result
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        // SAFETY: it is freed once.
+        unsafe { enif_free_env(self.env()) };
+    }
+}
+
+fn export_binary(bytes: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&[VERSION, BINARY]);
+    out.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
+    out.extend_from_slice(bytes);
+}

@@ -1,0 +1,88 @@
+//! What an entry holds of its value, and large binaries that are shared with the VM.
+
+use rustler::sys::*;
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+
+/// What an entry holds of its value beside the bytes in it.
+pub enum Held {
+    /// An immediate, which is valid everywhere.
+    Word(ErlNifTerm),
+    /// Nothing: the bytes in the entry are all.
+    Bytes,
+    Shared(Queue),
+}
+const _: () = assert!(size_of::<Held>() <= 16);
+
+/// A reference to a binary of the VM. The interface has none by itself, but an I/O queue keeps
+/// one to each binary put into it, and makes terms of it: nothing is copied either way.
+pub struct Queue(NonNull<ErlNifIOQueue>);
+
+// SAFETY: a queue is filled before anyone else can see it and destroyed when no one can any more
+// (it is owned by value). Between the two there are only `enif_ioq_peek_head` and `enif_ioq_peek`,
+// which read the queue and count the binary's references atomically (erl_nif.c and erl_io_queue.c
+// of OTP 25 to 28, and the machine code of 25): that threads must not share a queue holds for
+// those that change it. Destroying drops a reference to the binary, atomically, and frees memory
+// of the VM's, which any thread may.
+unsafe impl Send for Queue {}
+// SAFETY: as above.
+unsafe impl Sync for Queue {}
+
+impl Queue {
+    /// The memory of a queue (200 bytes in OTP 25) and of a binary's header.
+    pub const OVERHEAD: usize = 208 + 32;
+
+    /// Refers to `binary`; `None` when there is no memory.
+    ///
+    /// # Safety
+    /// `env` must be the calling environment and `binary` a binary of it that is not empty.
+    pub unsafe fn new(env: *mut ErlNifEnv, binary: ErlNifTerm) -> Option<Queue> {
+        let mut tail = ErlNifTerm::default();
+        let mut vector = MaybeUninit::<ErlNifIOVec>::uninit();
+        let mut filled = vector.as_mut_ptr();
+        // SAFETY: the caller's promise. The vector has room for as many as it is filled with,
+        // and need not be released since it belongs to `env`.
+        unsafe {
+            let list = enif_make_list_from_array(env, [binary].as_ptr(), 1);
+            if enif_inspect_iovec(env, 1, list, &mut tail, &mut filled) == 0 {
+                return None;
+            }
+            let queue = enif_ioq_create(ErlNifIOQueueOpts::ERL_NIF_IOQ_NORMAL);
+            // From here on it is destroyed when dropped.
+            let queue = Queue(NonNull::new(queue)?);
+            (enif_ioq_enqv(queue.0.as_ptr(), filled, 0) != 0).then_some(queue)
+        }
+    }
+
+    /// The binary.
+    ///
+    /// # Safety
+    /// `env` must be the calling environment or one that the calling thread owns.
+    #[inline(always)]
+    pub unsafe fn term(&self, env: *mut ErlNifEnv) -> ErlNifTerm {
+        let mut term = ErlNifTerm::default();
+        // SAFETY: the caller's promise; the queue is never empty.
+        unsafe { enif_ioq_peek_head(env, self.0.as_ptr(), std::ptr::null_mut(), &mut term) };
+        term
+    }
+
+    /// The binary's bytes.
+    #[inline(always)]
+    pub fn bytes(&self) -> &[u8] {
+        let mut count = 0;
+        // SAFETY: the queue's vector has one element, since a binary is put in whole; it stays
+        // where it is as long as the queue does.
+        unsafe {
+            let vector = enif_ioq_peek(self.0.as_ptr(), &mut count);
+            assert_eq!(count, 1, "one binary");
+            &*vector
+        }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: it is destroyed once.
+        unsafe { enif_ioq_destroy(self.0.as_ptr()) };
+    }
+}
