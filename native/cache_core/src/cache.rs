@@ -515,16 +515,27 @@ impl<H: Host> Cache<H> {
         Ok(None)
     }
 
-    /// The entries of one shard, the next to be evicted first.
-    pub fn in_order<'p>(&self, shard: usize, pin: &'p Pin) -> Result<Vec<&'p Entry<H>>, Busy> {
+    /// The numbers of one shard's entries, the next to be evicted first.
+    pub fn order(&self, shard: usize, pin: &Pin) -> Result<Vec<u32>, Busy> {
+        Ok(self.shards[shard].lock(pin).ok_or(Busy)?.order())
+    }
+
+    /// Shows those entries of a shard that have these numbers now.
+    pub fn show<'p>(
+        &self,
+        shard: usize,
+        numbers: &[u32],
+        pin: &'p Pin,
+        mut show: impl FnMut(&'p Entry<H>),
+    ) -> Result<(), Busy> {
         let locked = self.shards[shard].lock(pin).ok_or(Busy)?;
-        let order = locked.in_order();
-        let entry = |id: &u32| {
-            let entry = std::ptr::from_ref(locked.get(*id)?);
-            // SAFETY: alive at this moment, so it outlives the pin.
-            Some(unsafe { &*entry })
-        };
-        Ok(order.iter().filter_map(entry).collect())
+        for number in numbers {
+            if let Some(entry) = locked.get(*number) {
+                // SAFETY: alive at this moment, so it outlives the pin.
+                show(unsafe { &*std::ptr::from_ref(entry) });
+            }
+        }
+        Ok(())
     }
 
     /// Removes the entries among those looked at, `most` from a place on, that `condemn` names a

@@ -273,8 +273,8 @@ impl<H: Host> Locked<'_, H> {
         self.inner.slab.len()
     }
 
-    /// The entries, the next to be evicted first.
-    pub fn in_order(&self) -> Vec<u32> {
+    /// The numbers of the entries, the next to be evicted first.
+    pub fn order(&self) -> Vec<u32> {
         self.inner.policy.order()
     }
 

@@ -248,7 +248,7 @@ fn walks_each_entry_once() {
     }
     assert!(seen.iter().all(|times| *times == 1));
     let ordered: usize = (0..cache.shards())
-        .map(|shard| cache.in_order(shard, &pin).unwrap().len())
+        .map(|shard| cache.order(shard, &pin).unwrap().len())
         .sum();
     assert_eq!(ordered, 30_000);
 }

@@ -14,10 +14,12 @@ mod codec;
 mod frame;
 mod pool;
 mod reader;
+mod walk;
 mod writer;
 
 pub use codec::Bytes;
 pub use reader::{read, Read};
+pub use walk::Walk;
 pub use writer::{write, Records, Written};
 
 use serde::{Deserialize, Serialize};

@@ -4,3 +4,4 @@ mod damage;
 mod files;
 mod round_trip;
 mod support;
+mod walk;
