@@ -3,7 +3,7 @@
 
 use crate::cache::Cache;
 use crate::entry::{Entry, Host};
-use crate::tags::Busy;
+use crate::sync::Busy;
 use crate::threads::pin;
 
 /// Entries shown at once: a lock and a pin are held no longer.
