@@ -520,22 +520,25 @@ impl<H: Host> Cache<H> {
         Ok(self.shards[shard].lock(pin).ok_or(Busy)?.order())
     }
 
-    /// Shows those entries of a shard that have these numbers now.
+    /// Shows those entries of a shard that have these numbers now, until `show` says that it is
+    /// enough; how many numbers were looked at.
     pub fn show<'p>(
         &self,
         shard: usize,
         numbers: &[u32],
         pin: &'p Pin,
-        mut show: impl FnMut(&'p Entry<H>),
-    ) -> Result<(), Busy> {
+        mut show: impl FnMut(&'p Entry<H>) -> bool,
+    ) -> Result<usize, Busy> {
         let locked = self.shards[shard].lock(pin).ok_or(Busy)?;
-        for number in numbers {
+        for (at, number) in numbers.iter().enumerate() {
             if let Some(entry) = locked.get(*number) {
                 // SAFETY: alive at this moment, so it outlives the pin.
-                show(unsafe { &*std::ptr::from_ref(entry) });
+                if !show(unsafe { &*std::ptr::from_ref(entry) }) {
+                    return Ok(at + 1);
+                }
             }
         }
-        Ok(())
+        Ok(numbers.len())
     }
 
     /// Removes the entries among those looked at, `most` from a place on, that `condemn` names a

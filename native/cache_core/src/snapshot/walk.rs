@@ -6,8 +6,8 @@ use crate::entry::{Entry, Host};
 use crate::sync::Busy;
 use crate::threads::pin;
 
-/// Entries shown at once: a lock and a pin are held no longer.
-const STEP: usize = 64;
+/// How far a shard goes before the next one's turn.
+const STRIDE: usize = 64;
 
 /// Shows each entry that is there all the time once, the coldest first; of those that come and go
 /// meanwhile, some. Holds four bytes for each entry.
@@ -17,39 +17,47 @@ pub struct Walk {
     round: usize,
     rounds: usize,
     shard: usize,
+    /// How many of this shard's turn were shown.
+    shown: usize,
 }
 
 impl Walk {
     /// `Busy` only on a thread that may not wait.
     pub fn new<H: Host>(cache: &Cache<H>) -> Result<Self, Busy> {
         let mut orders = Vec::with_capacity(cache.shards());
+        cache.apply_all_reads(&pin());
         for shard in 0..cache.shards() {
-            let pin = pin();
-            cache.apply_all_reads(&pin);
-            orders.push(cache.order(shard, &pin)?);
+            orders.push(cache.order(shard, &pin())?);
         }
         let longest = orders.iter().map(Vec::len).max().unwrap_or(0);
         Ok(Walk {
             orders,
             round: 0,
-            rounds: longest.div_ceil(STEP),
+            rounds: longest.div_ceil(STRIDE),
             shard: 0,
+            shown: 0,
         })
     }
 
-    /// Shows the next few; false when there are no more.
+    /// Shows a few more under one lock, until `show` says that it is enough; false when there were
+    /// no more.
     pub fn step<H: Host>(
         &mut self,
         cache: &Cache<H>,
-        show: impl FnMut(&Entry<H>),
+        show: impl FnMut(&Entry<H>) -> bool,
     ) -> Result<bool, Busy> {
         if self.round == self.rounds {
             return Ok(false);
         }
         let order = &self.orders[self.shard];
         let at = |round: usize| order.len() * round / self.rounds;
-        let numbers = &order[at(self.round)..at(self.round + 1)];
-        cache.show(self.shard, numbers, &pin(), show)?;
+        let numbers = &order[at(self.round)..at(self.round + 1)][self.shown..];
+        let seen = cache.show(self.shard, numbers, &pin(), show)?;
+        if seen < numbers.len() {
+            self.shown += seen;
+            return Ok(true);
+        }
+        self.shown = 0;
         self.shard += 1;
         if self.shard == self.orders.len() {
             self.shard = 0;
