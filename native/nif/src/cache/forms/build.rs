@@ -29,7 +29,7 @@ pub unsafe fn build_value(env: *mut ErlNifEnv, form: Form, held: &Held, bytes: &
         match held {
             Held::Word(word) => Built::Term(*word),
             Held::Bytes => match form {
-                Form::External => external(env, bytes)
+                Form::External => external(env, bytes, Atoms::Any)
                     .map_or_else(|| Built::External(binary(env, bytes)), Built::Term),
                 Form::Flat => Built::Term(flat(env, bytes)),
                 _ => Built::Term(binary(env, bytes)),
@@ -37,7 +37,7 @@ pub unsafe fn build_value(env: *mut ErlNifEnv, form: Form, held: &Held, bytes: &
             Held::Shared(queue) if form == Form::External => {
                 let bytes = queue.bytes();
                 (bytes.len() <= DECODED)
-                    .then(|| external(env, bytes))
+                    .then(|| external(env, bytes, Atoms::Any))
                     .flatten()
                     .map_or_else(|| Built::External(queue.term(env)), Built::Term)
             }
@@ -58,9 +58,19 @@ pub unsafe fn build_key(env: *mut ErlNifEnv, form: Form, bytes: &[u8]) -> ErlNif
             Form::Word => words::term(read_word(bytes, 0)),
             Form::Binary => binary(env, bytes),
             Form::Flat => flat(env, bytes),
-            Form::External => external(env, bytes).expect("a key's external form is valid"),
+            Form::External => {
+                external(env, bytes, Atoms::Any).expect("a key's external form is valid")
+            }
         }
     }
+}
+
+/// Which atoms an external form may name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Atoms {
+    Any,
+    /// Those that the VM has already: atoms are never freed.
+    Existing,
 }
 
 /// The term of an external form; `None` if it is none that this VM can make.
@@ -68,12 +78,28 @@ pub unsafe fn build_key(env: *mut ErlNifEnv, form: Form, bytes: &[u8]) -> ErlNif
 /// # Safety
 /// `env` must be the calling environment or one that the calling thread owns.
 #[inline(always)]
-pub(super) unsafe fn external(env: *mut ErlNifEnv, bytes: &[u8]) -> Option<ErlNifTerm> {
+pub(super) unsafe fn external(
+    env: *mut ErlNifEnv,
+    bytes: &[u8],
+    atoms: Atoms,
+) -> Option<ErlNifTerm> {
+    let options = match atoms {
+        Atoms::Any => 0,
+        Atoms::Existing => ERL_NIF_BIN2TERM_SAFE,
+    };
     let mut term = ErlNifTerm::default();
     // SAFETY: the caller's promise; the bytes are only read.
-    let read =
-        unsafe { enif_binary_to_term(env, bytes.as_ptr().cast_mut(), bytes.len(), &mut term, 0) };
-    (read != 0).then_some(term)
+    let read = unsafe {
+        enif_binary_to_term(
+            env,
+            bytes.as_ptr().cast_mut(),
+            bytes.len(),
+            &mut term,
+            options,
+        )
+    };
+    // Nothing may follow the term.
+    (read != 0 && read == bytes.len()).then_some(term)
 }
 
 #[inline(always)]

@@ -1,6 +1,6 @@
 //! Keys as bytes.
 
-use super::build::external;
+use super::build::{external, Atoms};
 use super::encode::encode;
 use super::words::{is_cell, is_immediate, word};
 use super::{hash, Form, Scratch};
@@ -47,14 +47,16 @@ impl<'a> Key<'a> {
                 term,
             });
         }
-        if !is_cell(word) {
-            // SAFETY: the caller's promise.
-            if let Some(bytes) = unsafe { crate::boundary::inspect_binary(env, term) } {
-                return Self::with(Form::Binary, bytes, term);
-            }
-        }
         // SAFETY: the caller's promise.
-        unsafe { Self::read_other(env, term, external, scratch) }
+        unsafe {
+            // Asked first, since that is quick to tell.
+            if !is_cell(word) && enif_is_tuple(env, term) == 0 {
+                if let Some(bytes) = crate::boundary::inspect_binary(env, term) {
+                    return Self::with(Form::Binary, bytes, term);
+                }
+            }
+            Self::read_other(env, term, external, scratch)
+        }
     }
 
     #[inline(never)]
@@ -119,7 +121,8 @@ impl<'a> Key<'a> {
     unsafe fn identical(&self, env: *mut ErlNifEnv, stored: &[u8]) -> bool {
         // SAFETY: the caller's promise.
         unsafe {
-            external(env, stored).is_some_and(|stored| enif_is_identical(self.term, stored) != 0)
+            external(env, stored, Atoms::Any)
+                .is_some_and(|stored| enif_is_identical(self.term, stored) != 0)
         }
     }
 }

@@ -19,7 +19,7 @@ pub mod portable;
 mod value;
 mod words;
 
-pub use build::{build_key, build_value, Built};
+pub use build::{build_key, build_value, Atoms, Built};
 pub use encode::Scratch;
 pub use key::{Key, NoKey, LONGEST_KEY};
 pub use value::{Value, INLINE};

@@ -2,8 +2,7 @@
 //! threads of our own, in environments of our own.
 
 use super::build::{binary, build_key, build_value, external, Built};
-use super::value::INLINE;
-use super::{Form, Key, NoKey, Scratch, Value};
+use super::{Atoms, Form, Key, NotFlat, Scratch, Value};
 use crate::cache::held::Held;
 use rustler::sys::*;
 use std::mem::MaybeUninit;
@@ -94,48 +93,46 @@ impl Room {
         self.clear();
     }
 
-    /// Reads a key's external form and gives it to `read`; `None` if it is no external form, or
-    /// of a key that is refused here.
-    pub fn import_key<T>(&mut self, bytes: &[u8], read: impl FnOnce(Key<'_>) -> T) -> Option<T> {
+    /// Reads a key's external form and gives it to `read`; `None` if the VM cannot make a term of
+    /// it, or it is too long for a key.
+    pub fn import_key<T>(
+        &mut self,
+        bytes: &[u8],
+        atoms: Atoms,
+        read: impl FnOnce(Key<'_>) -> T,
+    ) -> Option<T> {
+        let mut scratch = Scratch::new();
         // SAFETY: the environment is ours, and the terms do not outlive it.
-        unsafe {
-            let term = external(self.env(), bytes)?;
-            let mut scratch = Scratch::new();
-            let key = match Key::read(self.env(), term, Some(bytes), &mut scratch) {
-                Ok(key) => Some(read(key)),
-                Err(NoKey::Complex | NoKey::TooLarge) => None,
-            };
-            self.clear();
-            key
-        }
+        let result = unsafe {
+            let term = external(self.env(), bytes, atoms)?;
+            Key::read(self.env(), term, Some(bytes), &mut scratch).map(read)
+        };
+        self.clear();
+        result.ok()
     }
 
     /// Reads a value's external form and gives how it is held to `read`: its form, what the entry
-    /// holds and the bytes that belong into it. `None` if it is no external form or there is no
-    /// memory.
+    /// holds and the bytes that belong into it. `None` if the VM cannot make a term of it or has
+    /// no memory.
     pub fn import_value<T>(
         &mut self,
         bytes: &[u8],
+        atoms: Atoms,
         read: impl FnOnce(Form, Held, &[u8]) -> T,
     ) -> Option<T> {
         let mut scratch = Scratch::new();
         // SAFETY: the environment is ours, and the terms do not outlive it.
         let result = unsafe {
             let env = self.env();
-            // A long one is a binary's or stays as it is: no flat form comes of it.
-            let plain = bytes.len() <= INLINE || matches!(bytes, [VERSION, BINARY, ..]);
-            let value = match plain.then(|| external(env, bytes)) {
-                Some(None) => return None,
-                Some(Some(term)) => Value::read(env, term, &mut scratch).ok(),
-                None => None,
+            let term = external(env, bytes, atoms)?;
+            let value = match Value::read(env, term, &mut scratch) {
+                Ok(value) => Some(value),
+                Err(NotFlat) => Value::read_external(env, binary(env, bytes)),
             };
-            let value = match value {
-                Some(value) => value,
-                None => Value::read_external(env, binary(env, bytes))?,
-            };
-            value
-                .hold(env)
-                .map(|held| read(value.form, held, value.bytes()))
+            value.and_then(|value| {
+                let held = value.hold(env)?;
+                Some(read(value.form, held, value.bytes()))
+            })
         };
         self.clear();
         result
