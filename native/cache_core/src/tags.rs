@@ -3,12 +3,15 @@
 
 use crate::sync::{AtomicU64, Busy, Ordering};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// The upper half of `state` is the generation, the lower the number of live entries that carry
+/// One of the names. The upper half of `state` is the generation, the lower the number of live entries that carry
 /// it.
 pub struct Tag {
+    name: Box<[u8]>,
     state: AtomicU64,
     /// The clock of [`Tags`] at the last invalidation.
     invalidated_at: AtomicU64,
@@ -18,8 +21,9 @@ const GENERATION: u64 = 1 << 32;
 const LIVE: u64 = GENERATION - 1;
 
 impl Tag {
-    fn new() -> Self {
+    fn new(name: &[u8]) -> Self {
         Tag {
+            name: name.into(),
             state: AtomicU64::new(0),
             invalidated_at: AtomicU64::new(0),
         }
@@ -55,6 +59,10 @@ impl Counted {
         }
     }
 
+    pub fn name(&self) -> &[u8] {
+        &self.tag.name
+    }
+
     #[inline]
     pub fn is_invalid(&self) -> bool {
         self.tag.state.load(Ordering::Acquire) & !LIVE != self.generation
@@ -72,8 +80,32 @@ impl Drop for Counted {
     }
 }
 
+/// A tag, found by its name.
+#[derive(Clone)]
+struct Named(Arc<Tag>);
+
+impl Borrow<[u8]> for Named {
+    fn borrow(&self) -> &[u8] {
+        &self.0.name
+    }
+}
+
+impl Hash for Named {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.name.hash(state); // as [u8] does
+    }
+}
+
+impl PartialEq for Named {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl Eq for Named {}
+
 struct Names {
-    tags: HashMap<Box<[u8]>, Arc<Tag>>,
+    tags: HashSet<Named>,
     /// Tags that no entry carries are removed when there are this many names.
     sweep_at: usize,
     /// The clock at the last invalidation of a name that was not here.
@@ -94,7 +126,7 @@ impl Tags {
     pub fn new(shards: usize) -> Self {
         let names = || {
             Mutex::new(Names {
-                tags: HashMap::new(),
+                tags: HashSet::new(),
                 sweep_at: SWEEP_FROM,
                 unknown_invalidated_at: 0,
             })
@@ -123,14 +155,14 @@ impl Tags {
     ) -> Result<Option<Counted>, Busy> {
         let mut names = self.names(hash).try_lock().ok_or(Busy)?;
         let tag = match names.tags.get(name) {
-            Some(tag) => tag.clone(),
+            Some(Named(tag)) => tag.clone(),
             None => {
                 if since.is_some_and(|since| names.unknown_invalidated_at > since) {
                     return Ok(None);
                 }
                 names.sweep();
-                let tag = Arc::new(Tag::new());
-                names.tags.insert(name.into(), tag.clone());
+                let tag = Arc::new(Tag::new(name));
+                names.tags.insert(Named(tag.clone()));
                 tag
             }
         };
@@ -144,7 +176,7 @@ impl Tags {
     pub fn invalidate(&self, hash: u64, name: &[u8]) -> Result<u64, Busy> {
         let mut names = self.names(hash).try_lock().ok_or(Busy)?;
         let now = self.clock.fetch_add(1, Ordering::AcqRel) + 1;
-        let Some(tag) = names.tags.get(name).cloned() else {
+        let Some(Named(tag)) = names.tags.get(name).cloned() else {
             names.unknown_invalidated_at = now;
             return Ok(0);
         };
@@ -167,7 +199,7 @@ impl Names {
             return;
         }
         let mut forgotten = 0;
-        self.tags.retain(|_, tag| {
+        self.tags.retain(|Named(tag)| {
             let is_used = Arc::strong_count(tag) > 1;
             if !is_used {
                 forgotten = forgotten.max(tag.invalidated_at.load(Ordering::Relaxed));
@@ -188,6 +220,7 @@ mod tests {
         let tags = Tags::new(4);
         let share = || tags.count(7, b"a", None).unwrap().unwrap();
         let (one, two) = (share(), share());
+        assert_eq!(one.name(), b"a");
         drop(share());
         assert!(!one.is_invalid());
         assert_eq!(tags.invalidate(7, b"a"), Ok(2));
