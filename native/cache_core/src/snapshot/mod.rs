@@ -18,7 +18,7 @@ mod walk;
 mod writer;
 
 pub use codec::Bytes;
-pub use reader::{read, Read};
+pub use reader::{read, Chunk, Read};
 pub use walk::Walk;
 pub use writer::{write, Records, Written};
 
@@ -52,8 +52,12 @@ pub struct Record<'a> {
     pub visits: u8,
     /// The weight that was given with it.
     pub weight: Option<u32>,
+    /// The time to live that it was put with, and what was left of it.
+    pub ttl: Option<u64>,
     pub expires_in: Option<u64>,
+    /// The time to idle, and what was left of it.
     pub idle: Option<u64>,
+    pub idles_in: Option<u64>,
     pub stale_for: Option<u64>,
     pub stale_if_error: Option<u64>,
     #[serde(borrow)]

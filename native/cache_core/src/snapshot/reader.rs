@@ -16,14 +16,38 @@ pub struct Read {
     pub records: u64,
 }
 
-/// Verifies the whole file, then gives its records in their order to `decode`, on threads of the
-/// call's own, and what that made of them to `accept`, on the caller's. The second pass verifies
-/// again, so that a file which is altered meanwhile ends it with an error.
+/// The records of a chunk.
+pub struct Chunk<'a> {
+    rest: &'a [u8],
+    count: u64,
+    is_damaged: bool,
+}
+
+impl<'a> Iterator for Chunk<'a> {
+    type Item = Record<'a>;
+
+    fn next(&mut self) -> Option<Record<'a>> {
+        if self.rest.is_empty() || self.is_damaged {
+            return None;
+        }
+        let Some((record, rest)) = codec::decode(self.rest) else {
+            self.is_damaged = true;
+            return None;
+        };
+        self.rest = rest;
+        self.count += 1;
+        Some(record)
+    }
+}
+
+/// Verifies the whole file, then gives its chunks to `decode`, on threads of the call's own, and
+/// what that made of them to `accept`, on the caller's thread and in their order. The second pass
+/// verifies again, so that a file which is altered meanwhile ends it with an error.
 pub fn read<T: Send>(
     path: &Path,
     control: &Control,
-    decode: impl Fn(&Head, Record) -> T + Sync,
-    mut accept: impl FnMut(T),
+    decode: impl Fn(&Head, &mut Chunk) -> T + Sync,
+    accept: impl FnMut(T),
 ) -> Result<Read, Error> {
     // Before it is opened, since to open a pipe may wait for ever.
     if !std::fs::metadata(path)?.is_file() {
@@ -32,9 +56,7 @@ pub fn read<T: Send>(
     let file = File::open(path)?;
     pool::with_pool(control, |pool| {
         let checked = pass(&file, control, pool, |_, _| (), drop)?;
-        let read = pass(&file, control, pool, decode, |made: Vec<T>| {
-            made.into_iter().for_each(&mut accept);
-        })?;
+        let read = pass(&file, control, pool, decode, accept)?;
         if read != checked {
             return Err(Error::Damaged(0));
         }
@@ -47,8 +69,8 @@ fn pass<T: Send>(
     file: &File,
     control: &Control,
     pool: &rayon::ThreadPool,
-    decode: impl Fn(&Head, Record) -> T + Sync,
-    mut accept: impl FnMut(Vec<T>),
+    decode: impl Fn(&Head, &mut Chunk) -> T + Sync,
+    mut accept: impl FnMut(T),
 ) -> Result<Read, Error> {
     let mut file = file;
     file.seek(SeekFrom::Start(0))?;
@@ -58,12 +80,12 @@ fn pass<T: Send>(
         return Err(Error::Damaged(first.offset));
     }
     let head: Head = first.value()?;
-    let mut ready: Vec<Result<Vec<T>, Error>> = Vec::new();
+    let mut ready: Vec<Result<(T, u64), Error>> = Vec::new();
     let mut records = 0;
     let mut group = gather(&mut frames, control)?;
     while !(group.frames.is_empty() && ready.is_empty()) {
         control.check()?;
-        let mut slots: Vec<Option<Result<Vec<T>, Error>>> =
+        let mut slots: Vec<Option<Result<(T, u64), Error>>> =
             group.frames.iter().map(|_| None).collect();
         let end = group.end.take();
         // While the pool decodes these, the ones before are accepted and others read.
@@ -73,8 +95,8 @@ fn pass<T: Send>(
                 scope.spawn(move |_| *slot = Some(decode_frame(&frame, head, decode)));
             }
             for made in ready.drain(..) {
-                let made = made?;
-                records += made.len() as u64;
+                let (made, count) = made?;
+                records += count;
                 accept(made);
             }
             match end {
@@ -132,17 +154,21 @@ fn gather(frames: &mut FrameReader<&File>, control: &Control) -> Result<Group, E
     Ok(group)
 }
 
+/// What `decode` makes of the records, and their number.
 fn decode_frame<T>(
     frame: &Frame,
     head: &Head,
-    decode: impl Fn(&Head, Record) -> T,
-) -> Result<Vec<T>, Error> {
-    let mut rest = frame.verified()?;
-    let mut made = Vec::new();
-    while !rest.is_empty() {
-        let (record, after) = codec::decode(rest).ok_or(Error::Damaged(frame.offset))?;
-        made.push(decode(head, record));
-        rest = after;
+    decode: impl Fn(&Head, &mut Chunk) -> T,
+) -> Result<(T, u64), Error> {
+    let mut chunk = Chunk {
+        rest: frame.verified()?,
+        count: 0,
+        is_damaged: false,
+    };
+    let made = decode(head, &mut chunk);
+    chunk.by_ref().for_each(drop);
+    if chunk.is_damaged {
+        return Err(Error::Damaged(frame.offset));
     }
-    Ok(made)
+    Ok((made, chunk.count))
 }

@@ -137,7 +137,7 @@ fn lengths_inside_a_chunk_reserve_nothing() {
     let scratch = Scratch::new();
     // Varints of eight bytes (253): lengths that no memory holds, for bytes and for a list.
     let huge = [&[253][..], &(u64::MAX >> 1).to_le_bytes()].concat();
-    let list = [&[0, 0, 0, 0, 0, 0, 0, 0, 0][..], &huge].concat();
+    let list = [&[0; 11][..], &huge].concat();
     for payload in [&huge[..], &list, &[0], &[255; 40]] {
         fs::write(scratch.file(), with_records_payload(payload)).unwrap();
         let (result, found) = load(&scratch.file(), 1);

@@ -53,7 +53,7 @@ pub struct Owned {
     pub form: u8,
     pub visits: u8,
     pub weight: Option<u32>,
-    pub times: [Option<u64>; 4],
+    pub times: [Option<u64>; 6],
     pub tags: Vec<Vec<u8>>,
     pub depends_on: Vec<Vec<u8>>,
 }
@@ -66,10 +66,12 @@ impl Owned {
             form: self.form,
             visits: self.visits,
             weight: self.weight,
-            expires_in: self.times[0],
-            idle: self.times[1],
-            stale_for: self.times[2],
-            stale_if_error: self.times[3],
+            ttl: self.times[0],
+            expires_in: self.times[1],
+            idle: self.times[2],
+            idles_in: self.times[3],
+            stale_for: self.times[4],
+            stale_if_error: self.times[5],
             tags: self.tags.iter().map(|tag| Bytes(tag)).collect(),
             depends_on: self.depends_on.iter().map(|key| Bytes(key)).collect(),
         }
@@ -83,8 +85,10 @@ impl Owned {
             visits: record.visits,
             weight: record.weight,
             times: [
+                record.ttl,
                 record.expires_in,
                 record.idle,
+                record.idles_in,
                 record.stale_for,
                 record.stale_if_error,
             ],
@@ -105,6 +109,8 @@ pub fn numbered(count: u32) -> Vec<Owned> {
             n.is_multiple_of(2).then(|| u64::from(n) << 30),
             None,
             Some(0),
+            None,
+            Some(7),
             None,
         ],
         tags: (0..n % 3).map(|tag| tag.to_be_bytes().to_vec()).collect(),
@@ -134,8 +140,8 @@ pub fn load(path: &Path, threads: usize) -> (Result<Read, Error>, Vec<Owned>) {
     let result = read(
         path,
         &Control::new(threads),
-        |_, record| Owned::of(&record),
-        |one| found.push(one),
+        |_, chunk| chunk.map(|record| Owned::of(&record)).collect::<Vec<_>>(),
+        |made| found.extend(made),
     );
     (result, found)
 }
