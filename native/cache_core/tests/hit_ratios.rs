@@ -6,7 +6,8 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use cache_core::policy::{Entries, Kind, Policy, MAX_VISITS};
+use cache_core::policy::Kind::{self, Fifo, Lfu, Lru, S3Fifo};
+use cache_core::policy::{Entries, Policy, MAX_VISITS};
 
 const KINDS: [Kind; 5] = [Kind::Fifo, Kind::Random, Kind::Lru, Kind::S3Fifo, Kind::Lfu];
 
@@ -88,15 +89,24 @@ fn ratio(kind: Kind, capacity: usize, requests: impl Iterator<Item = u64>) -> f6
     100.0 * hits as f64 / all as f64
 }
 
-fn ratios(name: &str, capacity: usize, requests: &[u64]) -> HashMap<String, f64> {
-    KINDS
-        .iter()
-        .map(|&kind| {
-            let ratio = ratio(kind, capacity, requests.iter().copied());
-            println!("{name} at {capacity}: {kind:?} {ratio:.2} %");
-            (format!("{kind:?}"), ratio)
-        })
-        .collect()
+/// Asserts that the policies reach these ratios; `exactly` within a hundredth.
+fn expect(
+    name: &str,
+    capacity: usize,
+    requests: &[u64],
+    exactly: &[(Kind, f64)],
+    least: &[(Kind, f64)],
+) {
+    for kind in KINDS {
+        let ratio = ratio(kind, capacity, requests.iter().copied());
+        println!("{name} at {capacity}: {kind:?} {ratio:.2} %");
+        for (_, wanted) in exactly.iter().filter(|(of, _)| *of == kind) {
+            assert!((ratio - wanted).abs() < 0.01, "{kind:?}: not {wanted}");
+        }
+        for (_, wanted) in least.iter().filter(|(of, _)| *of == kind) {
+            assert!(ratio >= *wanted, "{kind:?}: below {wanted}");
+        }
+    }
 }
 
 /// `start count ignored request` on every line: the blocks from `start` on.
@@ -160,34 +170,43 @@ fn zipf(exponent: f64, requests: usize) -> Vec<u64> {
     Zipf::new(1_000_000, exponent).take(requests).collect()
 }
 
+/// First in, first out and least recently used have one right answer each, known from the
+/// literature (Megiddo and Modha, 2003, for the second).
 #[test]
 fn oltp() {
     if let Some(trace) = trace("OLTP.lis") {
-        ratios("OLTP", 256, &trace);
-        ratios("OLTP", 1_000, &trace);
-        ratios("OLTP", 2_000, &trace);
-        ratios("OLTP", 10_000, &trace);
+        let exactly = [(Fifo, 28.53), (Lru, 32.83)];
+        let least = [(S3Fifo, 40.5), (Lfu, 39.5)];
+        expect("OLTP", 1_000, &trace, &exactly, &least);
+        let exactly = [(Fifo, 37.44), (Lru, 42.47)];
+        let least = [(S3Fifo, 46.5), (Lfu, 45.5)];
+        expect("OLTP", 2_000, &trace, &exactly, &least);
     }
 }
 
 #[test]
 fn p6() {
     if let Some(trace) = trace("P6.lis") {
-        ratios("P6", 20_000, &trace);
-        ratios("P6", 160_000, &trace);
+        let exactly = [(Fifo, 2.04), (Lru, 2.05)];
+        let least = [(S3Fifo, 16.2), (Lfu, 14.5)];
+        expect("P6", 20_000, &trace, &exactly, &least);
     }
 }
 
 #[test]
 fn zipf_10() {
     let requests = zipf(1.0, 5_000_000);
-    ratios("Zipf 1.0", 10_000, &requests);
-    ratios("Zipf 1.0", 100_000, &requests);
+    let least = [(Fifo, 54.0), (Lru, 57.5), (S3Fifo, 65.8), (Lfu, 65.0)];
+    expect("Zipf 1.0", 10_000, &requests, &[], &least);
+    let least = [(Fifo, 72.5), (Lru, 75.0), (S3Fifo, 78.0), (Lfu, 77.5)];
+    expect("Zipf 1.0", 100_000, &requests, &[], &least);
 }
 
 #[test]
 fn zipf_08() {
     let requests = zipf(0.8, 5_000_000);
-    ratios("Zipf 0.8", 10_000, &requests);
-    ratios("Zipf 0.8", 100_000, &requests);
+    let least = [(Fifo, 20.0), (Lru, 22.5), (S3Fifo, 33.0), (Lfu, 32.0)];
+    expect("Zipf 0.8", 10_000, &requests, &[], &least);
+    let least = [(Fifo, 43.0), (Lru, 47.0), (S3Fifo, 53.5), (Lfu, 53.0)];
+    expect("Zipf 0.8", 100_000, &requests, &[], &least);
 }

@@ -1,6 +1,6 @@
 //! S3-FIFO (Yang et al., SOSP 2023): a small queue for what is new, a main one for what was hit
-//! there or came back soon, and the ghosts of those that left the small one. A hit only raises
-//! the entry's own count.
+//! there or came back soon, and the ghosts of those that left the small one, as many as there
+//! are entries. A hit only raises the entry's own count.
 
 use super::ghost::Ghost;
 use super::lists::Lists;
@@ -20,6 +20,8 @@ const STEPS: usize = 128;
 pub struct S3Fifo {
     lists: Lists<2>,
     ghost: Ghost,
+    /// The last to come in stays while there are others: it is what they make room for.
+    newest: Option<u32>,
 }
 
 impl S3Fifo {
@@ -27,6 +29,7 @@ impl S3Fifo {
         S3Fifo {
             lists: Lists::new(),
             ghost: Ghost::new(),
+            newest: None,
         }
     }
 
@@ -36,6 +39,7 @@ impl S3Fifo {
             false => SMALL,
         };
         self.lists.push_front(list, id, entries.weight(id));
+        self.newest = Some(id);
     }
 
     pub(super) fn replace(&mut self, id: u32, old_weight: u32, entries: &impl Entries) {
@@ -62,6 +66,10 @@ impl S3Fifo {
                 self.lists.move_to_front(MAIN, id, entries.weight(id));
             } else {
                 let id = self.lists.back(MAIN)?;
+                if Some(id) == self.newest && self.lists.total_len() > 1 {
+                    self.lists.move_to_front(MAIN, id, entries.weight(id));
+                    continue;
+                }
                 let visits = entries.visits(id);
                 if visits == 0 {
                     return Some(self.leave(id, entries));
@@ -73,25 +81,27 @@ impl S3Fifo {
                 }
             }
         }
-        let id = least
-            .map(|(_, id)| id)
-            .or_else(|| self.lists.back(MAIN))
-            .or_else(|| self.lists.back(SMALL))?;
+        let id = least.map(|(_, id)| id).or_else(|| self.lists.back(MAIN))?;
         Some(self.leave(id, entries))
     }
 
-    /// The last in the small queue is usually the entry that needs the room: it stays if it can.
+    /// Whether the next to be looked at is in the small queue.
     fn small_is_due(&self) -> bool {
-        let large = self.lists.weight(SMALL) > self.lists.total_weight() / SMALL_PART;
-        self.lists.len(MAIN) == 0 || (large && self.lists.len(SMALL) > 1)
+        let (small, main) = (self.lists.back(SMALL), self.lists.back(MAIN));
+        if main.is_none() {
+            true
+        } else if small.is_none() || small == self.newest {
+            false
+        } else {
+            let only_newest = self.lists.len(MAIN) == 1 && main == self.newest;
+            only_newest || self.lists.weight(SMALL) > self.lists.total_weight() / SMALL_PART
+        }
     }
 
     fn leave(&mut self, id: u32, entries: &impl Entries) -> u32 {
         if self.lists.unlink(id, entries.weight(id)) == Some(SMALL) {
-            // As many ghosts as a full main queue has entries.
-            let len = self.lists.total_len();
-            self.ghost
-                .insert(entries.hash(id), len - len / SMALL_PART as usize);
+            let room = self.lists.total_len();
+            self.ghost.insert(entries.hash(id), room);
         }
         id
     }
