@@ -43,12 +43,14 @@ pub const OVERHEAD: usize = 96;
 pub const MAX_KEY_BYTES: usize = u16::MAX as usize;
 pub const MAX_INLINE_BYTES: usize = u16::MAX as usize;
 
-/// Keys are equal when form and bytes are, whatever they stand for.
-#[derive(Clone, Copy, Debug)]
+/// Keys are equal when form and bytes are, whatever they stand for, or when `same` says so of
+/// another's bytes in the same form: for forms in which one key has several.
+#[derive(Clone, Copy)]
 pub struct Key<'a> {
     pub hash: u64,
     pub form: u8,
     pub bytes: &'a [u8],
+    pub same: Option<&'a dyn Fn(&[u8]) -> bool>,
 }
 
 /// A value on its way in: released unless an entry takes it over.
@@ -243,7 +245,10 @@ impl<H: Host> Entry<H> {
 
     #[inline]
     pub(crate) fn is(&self, key: &Key) -> bool {
-        self.key_form == key.form && self.key_bytes() == key.bytes
+        self.key_form == key.form
+            && self.hash == key.hash as u32
+            && (self.key_bytes() == key.bytes
+                || key.same.is_some_and(|same| same(self.key_bytes())))
     }
 
     #[inline]

@@ -7,7 +7,7 @@ mod deadlines;
 mod entry;
 pub mod events;
 pub mod flight;
-mod index;
+pub mod index;
 pub mod policy;
 mod reads;
 mod shard;

@@ -41,6 +41,7 @@ fn key(bytes: &[u8]) -> Key<'_> {
         hash: hash(bytes),
         form: 0,
         bytes,
+        same: None,
     }
 }
 
