@@ -83,8 +83,8 @@ pub enum Action<'a, H: Host> {
     Keep,
     Remove,
     Put(Put<'a, H>),
-    /// Another end of the time to live.
-    Expire(u64),
+    /// The entry is used, and its time to live ends then.
+    Touch(u64),
 }
 
 /// What became of it.
@@ -280,9 +280,10 @@ impl<H: Host> Cache<H> {
                 self.settle(0, freed);
                 Outcome::Done
             }
-            Action::Expire(at) => {
-                if let Some(found) = &found {
+            Action::Touch(at) => {
+                if let (Some(found), Some(entry)) = (&found, entry) {
                     shard.set_expires(found, at);
+                    self.trace(key, entry, || now, part, pin);
                 }
                 self.settle(0, freed);
                 Outcome::Done

@@ -100,6 +100,18 @@ pub struct Extra {
     pub tags: Box<[Counted]>,
 }
 
+impl Clone for Extra {
+    fn clone(&self) -> Self {
+        Extra {
+            idle: self.idle,
+            used_at: self.used_at.load(Ordering::Relaxed).into(),
+            stale_for: self.stale_for,
+            stale_if_error: self.stale_if_error,
+            tags: self.tags.clone(),
+        }
+    }
+}
+
 #[repr(C)]
 pub struct Entry<H: Host> {
     hash: u32,
@@ -359,6 +371,15 @@ impl<H: Host> Entry<H> {
                 }
             }
         }
+    }
+
+    /// When an ordinary read no longer gets it, if it is neither used nor touched.
+    pub fn unserved_at(&self) -> u64 {
+        let idle_at = self.extra().filter(|extra| extra.idle != 0).map(|extra| {
+            let used_at = extra.used_at.load(Ordering::Relaxed);
+            used_at.saturating_add(extra.idle)
+        });
+        self.expires().min(idle_at.unwrap_or(NEVER))
     }
 
     #[inline]

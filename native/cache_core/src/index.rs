@@ -30,10 +30,14 @@ pub struct Index<T> {
 }
 
 /// What the writer knows of the table: kept under the shard's lock, one for each index.
-#[derive(Default)]
 pub struct Occupancy {
     live: usize,
     graves: usize,
+}
+
+impl Occupancy {
+    /// Of a new index.
+    pub const EMPTY: Self = Occupancy { live: 0, graves: 0 };
 }
 
 /// Where a key's probe begins and what its slot carries above the address.

@@ -7,6 +7,7 @@ mod deadlines;
 mod entry;
 pub mod events;
 pub mod flight;
+pub mod glob;
 pub mod index;
 pub mod policy;
 mod reads;

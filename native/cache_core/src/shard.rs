@@ -44,7 +44,7 @@ impl<H: Host> Shard<H> {
         Shard {
             index: Index::new(),
             inner: Mutex::new(Inner {
-                occupancy: Occupancy::default(),
+                occupancy: Occupancy::EMPTY,
                 slab: Slab::new(),
                 policy: Policy::new(kind),
                 deadlines: Deadlines::new(now),

@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// One of the names. The upper half of `state` is the generation, the lower the number of live entries that carry
-/// it.
+/// One of the names. The upper half of `state` is the generation, the lower the number of live
+/// entries that carry it.
 pub struct Tag {
     name: Box<[u8]>,
     state: AtomicU64,
@@ -66,6 +66,22 @@ impl Counted {
     #[inline]
     pub fn is_invalid(&self) -> bool {
         self.tag.state.load(Ordering::Acquire) & !LIVE != self.generation
+    }
+}
+
+impl Clone for Counted {
+    /// Of the same generation, current or not.
+    fn clone(&self) -> Self {
+        let join = |state: u64| (state & !LIVE == self.generation).then(|| state + 1);
+        // Those of an older generation are not counted any more.
+        let _ = self
+            .tag
+            .state
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, join);
+        Counted {
+            tag: self.tag.clone(),
+            generation: self.generation,
+        }
     }
 }
 

@@ -18,7 +18,7 @@ pub fn load(env: Env, load_info: Term) -> bool {
         .decode::<(i64, Term)>()
         .is_ok_and(|(abi, vocabulary)| abi == ABI && crate::json::vocabulary::load(vocabulary))
         // SAFETY: this is the calling environment.
-        && unsafe { crate::cache::forms::load(env.as_c_arg()) }
+        && unsafe { crate::cache::load(env.as_c_arg()) }
 }
 
 /// Declares a NIF: name, arity, scheduler and a body

@@ -54,6 +54,24 @@ impl Queue {
         }
     }
 
+    /// For an entry that owns it from now on.
+    pub fn into_word(self) -> u64 {
+        std::mem::ManuallyDrop::new(self)
+            .0
+            .as_ptr()
+            .expose_provenance() as u64
+    }
+
+    /// # Safety
+    /// The word must be from [`Queue::into_word`], and the queue not yet destroyed; who gets it
+    /// owns it, or must forget it.
+    #[inline(always)]
+    pub unsafe fn from_word(word: u64) -> Self {
+        let queue = std::ptr::with_exposed_provenance_mut(word as usize);
+        // SAFETY: the caller's promise.
+        Queue(unsafe { NonNull::new_unchecked(queue) })
+    }
+
     /// The binary.
     ///
     /// # Safety

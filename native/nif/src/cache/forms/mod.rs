@@ -19,10 +19,10 @@ pub mod portable;
 mod value;
 mod words;
 
-pub use build::{build_key, build_value, Atoms, Built};
+pub use build::{build_key, build_value, Atoms, Built, DECODED};
 pub use encode::Scratch;
-pub use key::{Key, NoKey, LONGEST_KEY};
-pub use value::{Value, INLINE};
+pub use key::{Key, NoKey};
+pub use value::Value;
 
 use rustler::sys::*;
 use std::sync::atomic::{AtomicBool, Ordering};

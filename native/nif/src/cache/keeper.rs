@@ -1,0 +1,145 @@
+//! The one thread of the caches: it frees what was dropped, removes what has expired, tells
+//! policies of reads that wait, and rolls the windows of the statistics. It starts with the first
+//! cache and ends a little after the last.
+
+use super::clock;
+use super::core::Core;
+use super::handle::{self, Handle};
+use cache_core::threads::{self, Pin};
+use crossbeam_queue::SegQueue;
+use parking_lot::Mutex;
+use rustler::sys::{enif_keep_resource, enif_release_resource};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::LazyLock;
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+/// How long it sleeps when nothing calls for it.
+const ROUND: Duration = Duration::from_millis(50);
+/// How long when garbage is under way.
+const SHORT: Duration = Duration::from_millis(1);
+/// Rounds without a cache after which it ends.
+const PATIENCE: u32 = 20;
+
+struct Sent<T>(*mut T);
+// SAFETY: what is sent is handed over, and its content may be used by any thread.
+unsafe impl<T> Send for Sent<T> {}
+
+static NEW: LazyLock<SegQueue<Sent<Handle>>> = LazyLock::new(SegQueue::new);
+static TO_END: LazyLock<SegQueue<Sent<Handle>>> = LazyLock::new(SegQueue::new);
+static TO_FREE: LazyLock<SegQueue<Sent<Core>>> = LazyLock::new(SegQueue::new);
+/// Cores that were dropped and not yet freed.
+static GARBAGE: AtomicUsize = AtomicUsize::new(0);
+static RUNS: AtomicBool = AtomicBool::new(false);
+static THREAD: Mutex<Option<Thread>> = Mutex::new(None);
+
+/// Takes care of a cache from now on.
+///
+/// # Safety
+/// The object must be alive.
+pub unsafe fn keep(object: *mut Handle) {
+    // SAFETY: the caller's promise.
+    unsafe { enif_keep_resource(object.cast()) };
+    NEW.push(Sent(object));
+    ensure();
+}
+
+/// Makes sure that the thread runs; whether it does.
+pub fn ensure() -> bool {
+    if RUNS.swap(true, Ordering::AcqRel) {
+        return true;
+    }
+    let name = String::from("erlmcp_cache");
+    let started = thread::Builder::new()
+        .name(name)
+        .spawn(|| threads::as_own_thread(run));
+    if started.is_err() {
+        RUNS.store(false, Ordering::Release);
+    }
+    started.is_ok()
+}
+
+/// A core will soon come to [`free`].
+pub fn expect_garbage() {
+    GARBAGE.fetch_add(1, Ordering::AcqRel);
+    ensure();
+    // Only tried: at the worst it wakes up a round later.
+    if let Some(thread) = THREAD.try_lock().as_deref().and_then(Option::as_ref) {
+        thread.unpark();
+    }
+}
+
+pub fn free(core: *mut Core) {
+    TO_FREE.push(Sent(core));
+}
+
+/// Drops a cache whose name could not be freed at once.
+pub fn end_later(object: *mut Handle) {
+    // SAFETY: the object is alive during the callback of its owner's death.
+    unsafe { enif_keep_resource(object.cast()) };
+    TO_END.push(Sent(object));
+    ensure();
+}
+
+fn run() {
+    *THREAD.lock() = Some(thread::current());
+    let mut caches = Vec::new();
+    let mut idle = 0;
+    loop {
+        // A panic is a defect; it must not end the care of the other caches.
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| round(&mut caches)));
+        let garbage = GARBAGE.load(Ordering::Acquire) > 0;
+        if caches.is_empty() && !garbage {
+            idle += 1;
+        } else {
+            idle = 0;
+        }
+        if idle > PATIENCE {
+            RUNS.store(false, Ordering::Release);
+            // Whoever pushed before that saw the thread run: look again.
+            let is_wanted = !NEW.is_empty() || GARBAGE.load(Ordering::Acquire) > 0;
+            if !is_wanted || RUNS.swap(true, Ordering::AcqRel) {
+                return;
+            }
+            idle = 0;
+        }
+        thread::park_timeout(if garbage { SHORT } else { ROUND });
+    }
+}
+
+fn round(caches: &mut Vec<Sent<Handle>>) {
+    while let Some(handle) = NEW.pop() {
+        caches.push(handle);
+    }
+    while let Some(Sent(object)) = TO_END.pop() {
+        // SAFETY: `end_later` kept it.
+        unsafe {
+            let _ = handle::end(&*object, true, &threads::pin());
+            enif_release_resource(object.cast());
+        }
+    }
+    let now = clock::now();
+    caches.retain(|Sent(object)| {
+        let pin = threads::pin();
+        // SAFETY: `keep` kept it.
+        let is_there = unsafe { handle::core_of(*object, &pin) }
+            .map(|core| care(core, now, &pin))
+            .is_some();
+        if !is_there {
+            // SAFETY: as above.
+            unsafe { enif_release_resource(object.cast()) };
+        }
+        is_there
+    });
+    // Lets the epochs go on when nobody else does.
+    threads::pin().flush();
+    while let Some(Sent(core)) = TO_FREE.pop() {
+        // SAFETY: it was taken out of its handle, and those who saw it there are done.
+        drop(unsafe { Box::from_raw(core) });
+        GARBAGE.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn care(core: &Core, now: u64, pin: &Pin) {
+    core.maintain(now, pin);
+}
