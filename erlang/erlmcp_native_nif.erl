@@ -4,6 +4,27 @@
 ?MODULEDOC(false).
 
 -export([
+    cache_clear/1,
+    cache_dead/2,
+    cache_delete/3,
+    cache_drop/1,
+    cache_get/3,
+    cache_get_entry/3,
+    cache_info/1,
+    cache_invalidate/3,
+    cache_is_key/3,
+    cache_new/2,
+    cache_purge/4,
+    cache_put/5,
+    cache_put/7,
+    cache_resize/2,
+    cache_scan/4,
+    cache_stats/1,
+    cache_take/3,
+    cache_touch/4,
+    cache_ttl/3,
+    cache_update_counter/6,
+    cache_whereis/1,
     call_time_read/0,
     call_time_reset/0,
     json_decode/3,
@@ -23,6 +44,27 @@
 ]).
 -export([vocabulary/0]).
 -nifs([
+    cache_clear/1,
+    cache_dead/2,
+    cache_delete/3,
+    cache_drop/1,
+    cache_get/3,
+    cache_get_entry/3,
+    cache_info/1,
+    cache_invalidate/3,
+    cache_is_key/3,
+    cache_new/2,
+    cache_purge/4,
+    cache_put/5,
+    cache_put/7,
+    cache_resize/2,
+    cache_scan/4,
+    cache_stats/1,
+    cache_take/3,
+    cache_touch/4,
+    cache_ttl/3,
+    cache_update_counter/6,
+    cache_whereis/1,
     call_time_read/0,
     call_time_reset/0,
     json_decode/3,
@@ -55,6 +97,87 @@ init() ->
 %% never replaced, so that it is always the one the library was loaded with.
 -spec vocabulary() -> tuple().
 vocabulary() -> ?VOCABULARY.
+
+%% A cache is a handle or a name; Bytes is [] or, after the answer complex, what term_to_binary/1
+%% makes of the key. What the doors must still make a value of: an answer.
+-type cache() :: reference() | atom().
+-type bytes() :: [] | binary().
+-type answer() :: {ok, term()} | {external, binary()} | {stored, ets:tid(), pos_integer()}.
+-type put_answer() ::
+    ok | {ok, [pos_integer()] | pos_integer()} | complex | complex_value | {store, ets:tid()}
+    | {weigh, fun((term(), term()) -> pos_integer())}
+    | {error, too_large | exists | not_found | {conflict, pos_integer()} | system_limit}.
+
+-spec cache_clear(cache()) -> ok.
+cache_clear(_Cache) -> ?nif_stub.
+
+%% Rows of the table of a cache with store => ets whose entries are gone.
+-spec cache_dead(cache(), non_neg_integer()) -> [pos_integer()].
+cache_dead(_Cache, _Max) -> ?nif_stub.
+
+-spec cache_delete(cache(), term(), bytes()) -> boolean() | complex.
+cache_delete(_Cache, _Key, _Bytes) -> ?nif_stub.
+
+-spec cache_drop(cache()) -> ok.
+cache_drop(_Cache) -> ?nif_stub.
+
+-spec cache_get(cache(), term(), bytes()) -> answer() | {error, not_found} | complex.
+cache_get(_Cache, _Key, _Bytes) -> ?nif_stub.
+
+-spec cache_get_entry(cache(), term(), bytes()) ->
+    {answer(), pos_integer(), non_neg_integer() | infinity} | {error, not_found} | complex.
+cache_get_entry(_Cache, _Key, _Bytes) -> ?nif_stub.
+
+-spec cache_info(cache()) -> map().
+cache_info(_Cache) -> ?nif_stub.
+
+-spec cache_invalidate(cache(), tag | dependents, term()) -> {ok, non_neg_integer()}.
+cache_invalidate(_Cache, _Kind, _Name) -> ?nif_stub.
+
+-spec cache_is_key(cache(), term(), bytes()) -> boolean() | complex.
+cache_is_key(_Cache, _Key, _Bytes) -> ?nif_stub.
+
+-spec cache_new(atom(), map()) -> {ok, reference()} | {error, exists | system_limit}.
+cache_new(_Name, _Options) -> ?nif_stub.
+
+-spec cache_purge(cache(), start | non_neg_integer(), {prefix | glob, binary()}, pos_integer()) ->
+    {non_neg_integer(), non_neg_integer() | done}.
+cache_purge(_Cache, _From, _What, _Limit) -> ?nif_stub.
+
+-spec cache_put(cache(), term(), bytes(), term(), plain | external | stored) -> put_answer().
+cache_put(_Cache, _Key, _Bytes, _Value, _Form) -> ?nif_stub.
+
+-spec cache_put(cache(), term(), bytes(), term(), plain | external | stored, Mode, tuple()) ->
+    put_answer() when Mode :: always | new | {version, non_neg_integer()}.
+cache_put(_Cache, _Key, _Bytes, _Value, _Form, _Mode, _Options) -> ?nif_stub.
+
+-spec cache_resize(cache(), pos_integer()) -> ok | {error, too_large}.
+cache_resize(_Cache, _Capacity) -> ?nif_stub.
+
+-spec cache_scan(cache(), start | non_neg_integer(), keys | entries, pos_integer()) ->
+    {[{key, term()} | {{key, term()}, answer()}], non_neg_integer() | done}.
+cache_scan(_Cache, _From, _What, _Limit) -> ?nif_stub.
+
+-spec cache_stats(cache()) -> map().
+cache_stats(_Cache) -> ?nif_stub.
+
+-spec cache_take(cache(), term(), bytes()) -> answer() | {error, not_found} | complex.
+cache_take(_Cache, _Key, _Bytes) -> ?nif_stub.
+
+-spec cache_touch(cache(), term(), bytes(), default | infinity | non_neg_integer()) ->
+    boolean() | complex.
+cache_touch(_Cache, _Key, _Bytes, _Ttl) -> ?nif_stub.
+
+-spec cache_ttl(cache(), term(), bytes()) ->
+    {ok, non_neg_integer() | infinity} | {error, not_found} | complex.
+cache_ttl(_Cache, _Key, _Bytes) -> ?nif_stub.
+
+-spec cache_update_counter(cache(), term(), bytes(), integer(), integer() | none, tuple()) ->
+    {ok, integer()} | {error, not_found | not_integer | overflow | too_large} | complex.
+cache_update_counter(_Cache, _Key, _Bytes, _Increment, _Initial, _Options) -> ?nif_stub.
+
+-spec cache_whereis(atom()) -> reference() | undefined.
+cache_whereis(_Name) -> ?nif_stub.
 
 %% Thread CPU time of calls on normal schedulers, by NIF: calls and nanoseconds of the longest.
 %% Counted only in a library built with the feature call_time.
