@@ -333,7 +333,7 @@ impl<H: Host> Cache<H> {
                     Outcome::Stored(version)
                 } else {
                     drop(shard);
-                    if self.shrink(number, pin, on_removed) {
+                    if self.shrink(number + 1, pin, on_removed) {
                         Outcome::Stored(version)
                     } else {
                         Outcome::Over(version)
@@ -508,6 +508,8 @@ impl<H: Host> Cache<H> {
                 }
                 at.id += 1;
             }
+            // Empty shards count too: there may be thousands.
+            left = left.saturating_sub(1);
             at = Cursor {
                 shard: at.shard + 1,
                 id: 0,
@@ -572,6 +574,8 @@ impl<H: Host> Cache<H> {
                 self.settle(0, u64::from(weight));
                 at.id += 1;
             }
+            // Empty shards count too: there may be thousands.
+            left = left.saturating_sub(1);
             at = Cursor {
                 shard: at.shard + 1,
                 id: 0,

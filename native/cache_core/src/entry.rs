@@ -50,8 +50,10 @@ pub struct Key<'a> {
     pub hash: u64,
     pub form: u8,
     pub bytes: &'a [u8],
-    pub same: Option<&'a dyn Fn(&[u8]) -> bool>,
+    pub same: Option<Same<'a>>,
 }
+
+pub type Same<'a> = &'a dyn Fn(&[u8]) -> bool;
 
 /// A value on its way in: released unless an entry takes it over.
 pub struct Value<'a, H: Host> {

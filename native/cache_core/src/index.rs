@@ -126,13 +126,15 @@ impl<T> Table<T> {
     }
 }
 
-impl<T> Index<T> {
-    pub fn new() -> Self {
+impl<T> Default for Index<T> {
+    fn default() -> Self {
         Index {
             table: AtomicPtr::new(Table::new(MIN_SLOTS)),
         }
     }
+}
 
+impl<T> Index<T> {
     /// For readers.
     ///
     /// # Safety

@@ -22,7 +22,7 @@ pub mod threads;
 
 pub use cache::{Action, Bound, Cache, Config, Cursor, Outcome, Put};
 pub use entry::{
-    Cause, Entry, Extra, Host, Key, Value, MAX_INLINE_BYTES, MAX_KEY_BYTES, NEVER, OVERHEAD,
+    Cause, Entry, Extra, Host, Key, Same, Value, MAX_INLINE_BYTES, MAX_KEY_BYTES, NEVER, OVERHEAD,
 };
 pub use shard::OnRemoved;
 pub use sync::Busy;

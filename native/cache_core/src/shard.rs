@@ -42,7 +42,7 @@ pub(crate) struct Found<H: Host> {
 impl<H: Host> Shard<H> {
     pub fn new(kind: Kind, now: u64, versions_from: u64) -> Self {
         Shard {
-            index: Index::new(),
+            index: Index::default(),
             inner: Mutex::new(Inner {
                 occupancy: Occupancy::EMPTY,
                 slab: Slab::new(),

@@ -31,6 +31,7 @@ fn with_key<R>(number: u64, body: impl FnOnce(&Key) -> R) -> R {
         hash: hash ^ hash >> 31,
         form: 0,
         bytes: &number.to_le_bytes(),
+        same: None,
     })
 }
 

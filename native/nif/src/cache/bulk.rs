@@ -195,7 +195,7 @@ unsafe fn cache_scan(env: *mut ErlNifEnv, args: &[ErlNifTerm; 4]) -> Option<ErlN
         walked.unwrap_or_else(|| Some(enif_make_badarg(env)))
     }
 }
-retried_nif!("cache_scan", 4, cache_scan);
+retried_nif!("cache_scan", 4, Normal, cache_scan);
 
 /// `{key, Key}`.
 pub unsafe fn key_of(env: *mut ErlNifEnv, entry: &Entry<Terms>) -> ErlNifTerm {
@@ -298,7 +298,7 @@ unsafe fn cache_invalidate(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3]) -> Optio
         }
     }
 }
-retried_nif!("cache_invalidate", 3, cache_invalidate);
+retried_nif!("cache_invalidate", 3, Normal, cache_invalidate);
 
 /// At most so many rows of the table whose entries are gone, as a list.
 pub unsafe fn rows(env: *mut ErlNifEnv, core: &Core, most: usize) -> ErlNifTerm {

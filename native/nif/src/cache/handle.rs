@@ -27,7 +27,7 @@ pub struct Handle {
 }
 
 static TYPE: AtomicPtr<ErlNifResourceType> = AtomicPtr::new(ptr::null_mut());
-static NAMES: LazyLock<Index<Handle>> = LazyLock::new(Index::new);
+static NAMES: LazyLock<Index<Handle>> = LazyLock::new(Index::default);
 static NAMES_LOCK: Mutex<Occupancy> = Mutex::new(Occupancy::EMPTY);
 
 /// # Safety
@@ -257,7 +257,7 @@ unsafe fn cache_drop(env: *mut ErlNifEnv, args: &[ErlNifTerm; 1]) -> Option<ErlN
         }
     }
 }
-retried_nif!("cache_drop", 1, cache_drop);
+retried_nif!("cache_drop", 1, Normal, cache_drop);
 
 unsafe fn cache_whereis(env: *mut ErlNifEnv, args: &[ErlNifTerm; 1]) -> ErlNifTerm {
     let pin = threads::pin();

@@ -134,6 +134,7 @@ fn threads_foreseen() -> usize {
     2 * usize::try_from(info.scheduler_threads).unwrap_or(1) + 10 + 22
 }
 
+/// On a dirty scheduler: a large cache begins with thousands of shards.
 unsafe fn cache_new(env: *mut ErlNifEnv, args: &[ErlNifTerm; 2]) -> Option<ErlNifTerm> {
     let options = Options { env, map: args[1] };
     // SAFETY: `env` is the calling environment and `args` its terms.
@@ -155,7 +156,7 @@ unsafe fn cache_new(env: *mut ErlNifEnv, args: &[ErlNifTerm; 2]) -> Option<ErlNi
         }
     }
 }
-retried_nif!("cache_new", 2, cache_new);
+retried_nif!("cache_new", 2, DirtyCpu, cache_new);
 
 /// A map that grows.
 struct Map {

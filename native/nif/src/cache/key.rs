@@ -60,6 +60,6 @@ pub unsafe fn shown<R>(
         hash: key.hash,
         form: key.form as u8,
         bytes: key.bytes,
-        same: (key.form == Form::External).then_some(&same as &dyn Fn(&[u8]) -> bool),
+        same: (key.form == Form::External).then_some(&same as cache_core::Same),
     })
 }

@@ -1,9 +1,9 @@
 //! The native cache: its parts are in `cache_core`, here are its terms.
 
 /// Declares a NIF whose body gives `None` where a lock was busy: it runs again in the process's
-/// next turn. The body is `unsafe fn(*mut ErlNifEnv, &[ErlNifTerm; ARITY]) -> Option<ErlNifTerm>`.
+/// next turn, on a scheduler of the same kind. The body is `unsafe fn(*mut ErlNifEnv, &[ErlNifTerm; ARITY]) -> Option<ErlNifTerm>`.
 macro_rules! retried_nif {
-    ($name:literal, $arity:literal, $body:path) => {
+    ($name:literal, $arity:literal, $schedule:ident, $body:path) => {
         const _: () = {
             use rustler::sys::{enif_consume_timeslice, enif_schedule_nif, ErlNifEnv, ErlNifTerm};
 
@@ -26,10 +26,11 @@ macro_rules! retried_nif {
                     }
                     const NAME: *const std::ffi::c_char = concat!($name, "\0").as_ptr().cast();
                     enif_consume_timeslice(env, 100);
-                    enif_schedule_nif(env, NAME, 0, again, $arity, args.as_ptr())
+                    const FLAGS: i32 = rustler::SchedulerFlags::$schedule as i32;
+                    enif_schedule_nif(env, NAME, FLAGS, again, $arity, args.as_ptr())
                 }
             }
-            nif!($name, $arity, Normal, run);
+            nif!($name, $arity, $schedule, run);
         };
     };
 }

@@ -234,7 +234,7 @@ unsafe fn cache_put(env: *mut ErlNifEnv, args: &[ErlNifTerm; 5]) -> Option<ErlNi
         .unwrap_or_else(|| Some(enif_make_badarg(env)))
     }
 }
-retried_nif!("cache_put", 5, cache_put);
+retried_nif!("cache_put", 5, Normal, cache_put);
 
 unsafe fn cache_put_options(env: *mut ErlNifEnv, args: &[ErlNifTerm; 7]) -> Option<ErlNifTerm> {
     let [cache, key, external, value, form, mode, options] = *args;
@@ -251,7 +251,7 @@ unsafe fn cache_put_options(env: *mut ErlNifEnv, args: &[ErlNifTerm; 7]) -> Opti
         .unwrap_or_else(|| Some(enif_make_badarg(env)))
     }
 }
-retried_nif!("cache_put", 7, cache_put_options);
+retried_nif!("cache_put", 7, Normal, cache_put_options);
 
 unsafe fn cache_delete(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3]) -> Option<ErlNifTerm> {
     // SAFETY: `env` is the calling environment and `args` its terms.
@@ -274,7 +274,7 @@ unsafe fn cache_delete(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3]) -> Option<Er
         )
     }
 }
-retried_nif!("cache_delete", 3, cache_delete);
+retried_nif!("cache_delete", 3, Normal, cache_delete);
 
 /// The row of a table is the taker's to delete.
 unsafe fn cache_take(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3]) -> Option<ErlNifTerm> {
@@ -299,7 +299,7 @@ unsafe fn cache_take(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3]) -> Option<ErlN
         })
     }
 }
-retried_nif!("cache_take", 3, cache_take);
+retried_nif!("cache_take", 3, Normal, cache_take);
 
 unsafe fn cache_touch(env: *mut ErlNifEnv, args: &[ErlNifTerm; 4]) -> Option<ErlNifTerm> {
     // SAFETY: `env` is the calling environment and `args` its terms.
@@ -331,7 +331,7 @@ unsafe fn cache_touch(env: *mut ErlNifEnv, args: &[ErlNifTerm; 4]) -> Option<Erl
         )
     }
 }
-retried_nif!("cache_touch", 4, cache_touch);
+retried_nif!("cache_touch", 4, Normal, cache_touch);
 
 /// What became of a counter.
 enum Sum {
@@ -425,7 +425,7 @@ unsafe fn cache_update_counter(env: *mut ErlNifEnv, args: &[ErlNifTerm; 6]) -> O
         )
     }
 }
-retried_nif!("cache_update_counter", 6, cache_update_counter);
+retried_nif!("cache_update_counter", 6, Normal, cache_update_counter);
 
 /// The integer that is an entry's value.
 unsafe fn integer(env: *mut ErlNifEnv, entry: &Entry<Terms>) -> Result<Option<i64>, NotFlat> {
