@@ -158,16 +158,17 @@ impl Windows {
 
     /// To be called at least once a second with the sums of hits and misses.
     pub fn roll(&mut self, now: u64, hits: u64, misses: u64) {
+        if now >= self.taken_at + 1000 * SECONDS as u64 {
+            // Nothing is known of the seconds in between.
+            self.counts = VecDeque::from([(hits, misses)]);
+            self.taken_at = now;
+        }
         while now >= self.taken_at + 1000 {
             self.taken_at += 1000;
             if self.counts.len() == SECONDS {
                 self.counts.pop_front();
             }
             self.counts.push_back((hits, misses));
-            // A pause longer than all windows leaves nothing of before.
-            if now > self.taken_at + 1000 * SECONDS as u64 {
-                self.taken_at = now;
-            }
         }
     }
 
