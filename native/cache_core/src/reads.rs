@@ -45,7 +45,12 @@ impl Reads {
 
     /// Takes reads out, oldest first, until `apply` refuses one, which stays.
     pub fn drain(&self, mut apply: impl FnMut(u64) -> bool) {
-        if self.draining.swap(true, Ordering::Acquire) {
+        let (acquire, relaxed) = (Ordering::Acquire, Ordering::Relaxed);
+        if (self
+            .draining
+            .compare_exchange(false, true, acquire, relaxed))
+        .is_err()
+        {
             return;
         }
         let mut head = self.head.load(Ordering::Relaxed);
