@@ -21,6 +21,7 @@ application runtime_tools     erlang-runtime-tools needed
 application syntax_tools      erlang-syntax-tools  needed
 application tools             erlang-tools         needed
 application jiffy             erlang-jiffy         optional
+application p1_cache_tab      erlang-p1-cache-tab  optional
 '
 rust_version=1.91
 

@@ -6,13 +6,14 @@
 
 -include_lib("common_test/include/ct.hrl").
 -export([all/0, suite/0, init_per_suite/1, end_per_suite/1]).
--export([json_decode/1, json_encode/1, rpc_decode/1, rpc_reply/1, schema_validate/1, figures/1]).
+-export([json_decode/1, json_encode/1, rpc_decode/1, rpc_reply/1, schema_validate/1]).
+-export([cache_calls/1, cache_observed/1, figures/1]).
 
 suite() ->
-    [{timetrap, {minutes, 15}}].
+    [{timetrap, {minutes, 25}}].
 
 all() ->
-    [json_decode, json_encode, rpc_decode, rpc_reply, schema_validate, figures].
+    [json_decode, json_encode, rpc_decode, rpc_reply, schema_validate, cache_calls, cache_observed, figures].
 
 init_per_suite(Config) ->
     %% The terminal, where whoever types the command looks; Common Test would take the table away.
@@ -40,6 +41,34 @@ rpc_reply(Config) -> measured(rpc_reply, [tools_call_174b, batch_50], Config).
 schema_validate(Config) ->
     measured(schema_validate, [schema_search_issues_term, schema_search_issues_text], Config).
 
+cache_calls(Config) ->
+    measured(cache_hit, [hit_integer, hit_tools_100], Config),
+    measured(cache_put, [put_integer, put_binary_64kb], Config),
+    measured(cache_put_full, [put_full_1k, put_full_100k], Config),
+    measured(cache_requests, [zipf_1_0_at_1_percent, scan_and_hot_set], Config),
+    measured(cache_erlmcp, [cache_hit_1k, cache_mixed_workload, cache_eviction_stress], Config),
+    measured(cache_processes, [get_by_64, get_and_put_by_4], Config).
+
+cache_observed(Config) ->
+    observed(cache_hit_ratio, [scan_and_hot_set_ratio], native_lru, Config),
+    observed(cache_memory, [memory_integers_100k, memory_binaries_100k], native, Config),
+    observed(cache_flood, [flood_500k_into_10mb], native, Config),
+    observed(cache_copies, [copies_of_64kb], native, Config),
+    observed(cache_tags, [invalidate_tag_of_10000], native, Config).
+
+%% Nothing went wrong with ours or the baseline, and there are figures of both.
+observed(Group, Ids, Ours, Config) ->
+    Results = [Result || #{group := G} = Result <- ?config(results, Config), G =:= Group],
+    [] = Ids -- [Id || #{id := Id} <- Results],
+    [] = [{Id, Name, Why} || #{id := Id, wrong := Wrong} <- Results, {Name, Role, Why} <- Wrong, Role =/= peer],
+    [] = [
+        {Id, Name}
+     || #{id := Id, observed := Observed} <- Results,
+        Name <- [Ours, pure_erlang],
+        [] =:= [Figure || #{name := N, figures := [Figure | _]} <- Observed, N =:= Name]
+    ],
+    ok.
+
 %% Every case of the group gave the right result, with ours and with the baseline that its ratio
 %% is to, and these cases are among them.
 measured(Group, Ids, Config) ->
@@ -56,6 +85,8 @@ compared(Comparisons) ->
 figures(Config) ->
     {ok, Text} = file:read_file(filename:join(?config(output, Config), "performance.json")),
     #{<<"schema_version">> := 1, <<"cases">> := Cases} = erlmcp_json_baseline:decode(Text),
-    true = length(Cases) =:= length(?config(results, Config)),
+    #{<<"observations">> := [#{<<"value">> := Observed} | _]} = erlmcp_json_baseline:decode(Text),
+    true = is_number(Observed),
+    true = length(Cases) =:= length([timed || #{measures := [_ | _]} <- ?config(results, Config)]),
     [#{<<"measures">> := [#{<<"median_ns">> := Median} | _]} | _] = Cases,
     true = Median > 0.

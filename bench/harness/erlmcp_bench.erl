@@ -1,7 +1,7 @@
 %% The performance suite's command: choose cases, measure, print, write.
 -module(erlmcp_bench).
 
--export([main/0, run/1]).
+-export([main/0, run/1, chosen/1]).
 -export_type([options/0]).
 
 -type options() :: #{
@@ -18,7 +18,7 @@
     settings => erlmcp_bench_measure:settings()
 }.
 
--define(SUITES, [erlmcp_bench_json, erlmcp_bench_rpc, erlmcp_bench_schema]).
+-define(SUITES, [erlmcp_bench_json, erlmcp_bench_rpc, erlmcp_bench_schema, erlmcp_bench_cache]).
 
 %% For `erl -run erlmcp_bench main -extra Arguments`; ends the node. Status 1: a result of ours or
 %% of the baseline was wrong; 2: wrong arguments.
@@ -90,6 +90,7 @@ run(Cases, Options) ->
         settings => Settings,
         load => Load,
         results => Results,
+        subjects => lists:append([Suite:subjects() || Suite <- ?SUITES, has_subjects(Suite)]),
         summary => Summary,
         targets => Targets
     },
@@ -110,16 +111,25 @@ targets(Results, Options) ->
         not is_map_key(only, Options) orelse is_map_key(ids, Target)
     ].
 
+%% The cases that the options choose.
+-spec chosen(options()) -> [erlmcp_bench_measure:bench_case()].
 chosen(Options) ->
     Only = maps:get(only, Options, all),
     Directions = maps:get(directions, Options, all),
+    Mode = maps:get(mode, Options, standard),
     [
         Case
      || Suite <- ?SUITES,
         #{id := Id, group := Group} = Case <- Suite:cases(),
-        Only =:= all orelse lists:member(Id, Only),
+        case Only of
+            all -> lists:member(Mode, maps:get(modes, Case, [Mode]));
+            _ -> lists:member(Id, Only)
+        end,
         Directions =:= all orelse lists:any(fun(Direction) -> of_direction(Group, Direction) end, Directions)
     ].
+
+has_subjects(Suite) ->
+    erlmcp_bench_suite:present(Suite, [{subjects, 0}]).
 
 %% `decode` chooses json_decode and rpc_decode_built, `rpc` all of its own, `json_decode` itself.
 of_direction(Group, Direction) ->

@@ -8,28 +8,50 @@
 %% cost is lost in it; the loop's own cost (a fun call) is not taken off. The times of single
 %% calls are sampled apart from the batches, interleaved too, and hold the clock's cost.
 %% Allocation is counted by tracing the collections of one more process.
+%%
+%% A subject that needs something to work on is opened before and closed after its case, and says
+%% after every round whether its state is still as it has to be: a cache within its bound. With
+%% several `calls` as many processes make them at the same time (`erlmcp_bench_crowd`).
+%%
+%% What is no time of a call is observed: such a subject gives figures once and is not timed.
 -module(erlmcp_bench_measure).
 
 -export([run/3, settings/1, clock_cost/0]).
--export_type([bench_case/0, subject/0, settings/0, result/0, measure/0, comparison/0]).
+-export_type([bench_case/0, subject/0, opened/0, settings/0, result/0, measure/0, comparison/0]).
+-export_type([observation/0]).
 
 -type subject() :: #{
     name := atom(),
     %% What is compared: `measured` is ours, `baseline` what the ratio is to, `variant` another
     %% form of either (an output that is not a binary, say) shown but not compared.
     role := measured | baseline | peer | variant,
-    call := fun(() -> term()),
+    %% One of these three.
+    call => fun(() -> term()),
+    open => fun(() -> opened()),
+    observe => fun(() -> [observation()]),
     %% Brings the answer to the form of `expected`.
     normal => fun((term()) -> term())
 }.
+-type opened() :: #{
+    %% As many processes as calls; each repeats its own.
+    calls := [fun(() -> term()), ...],
+    verify => fun(() -> ok | {wrong, binary()}),
+    close => fun(() -> term())
+}.
+%% What the number is of, the number, and its unit.
+-type observation() :: {Figure :: atom(), number(), bytes | count | nanoseconds | percent}.
 -type bench_case() :: #{
     group := atom(),
     id := atom(),
     set := atom(),
     bytes := non_neg_integer(),
-    expected := term(),
+    expected => term(),
     subjects := [subject()],
-    missing => [{atom(), Why :: binary()}]
+    missing => [{atom(), Why :: binary()}],
+    %% How many operations a call is; times are given by operation. 1 unless said.
+    operations => pos_integer(),
+    %% The modes that the case is part of, all unless said; naming its id adds it to any.
+    modes => [quick | standard | full]
 }.
 -type settings() :: #{
     rounds := pos_integer(),
@@ -63,6 +85,9 @@
     bytes := non_neg_integer(),
     measures := [measure()],
     comparisons := [comparison()],
+    observed := [#{name := atom(), role := atom(), figures := [observation()]}],
+    operations := pos_integer(),
+    processes := pos_integer(),
     missing := [{atom(), binary()}],
     wrong := [{atom(), atom(), binary()}]
 }.
@@ -121,10 +146,15 @@ run(Cases, Settings, Progress) ->
     _ = Progress(Total, max(1, Total), done, done),
     Results.
 
-run_case(#{subjects := Subjects, expected := Expected} = Case, Settings) ->
-    Checked = [{Subject, check(Subject, Expected)} || Subject <- Subjects],
-    Right = [Subject || {Subject, ok} <- Checked],
-    Measures = measure(Right, Settings),
+run_case(#{subjects := Subjects} = Case, Settings) ->
+    Opened = [open(Subject) || Subject <- Subjects],
+    Ready = [Subject || {Subject, ok} <- Opened],
+    {Wrong, Measures, Observed} =
+        try
+            measure_case(Case, Ready, Settings)
+        after
+            lists:foreach(fun(#{close := Close}) -> Close() end, Ready)
+        end,
     #{
         group => maps:get(group, Case),
         id => maps:get(id, Case),
@@ -132,17 +162,58 @@ run_case(#{subjects := Subjects, expected := Expected} = Case, Settings) ->
         bytes => maps:get(bytes, Case),
         measures => Measures,
         comparisons => comparisons(Measures, Settings),
+        observed => Observed,
+        operations => maps:get(operations, Case, 1),
+        processes => lists:max([1 | [length(Calls) || #{calls := Calls} <- Ready]]),
         missing => maps:get(missing, Case, []),
-        wrong => [{Name, Role, Why} || {#{name := Name, role := Role}, {wrong, Why}} <- Checked]
+        wrong => [
+            {Name, Role, Why}
+         || {#{name := Name, role := Role}, {wrong, Why}} <- Opened ++ Wrong
+        ]
     }.
+
+open(#{open := Open} = Subject) ->
+    try Open() of
+        Opened -> {maps:merge(opened(Subject, []), Opened), ok}
+    catch
+        Class:Reason -> {Subject, {wrong, excerpt({Class, Reason})}}
+    end;
+open(#{call := Call} = Subject) ->
+    {opened(Subject, [Call]), ok};
+open(#{observe := _} = Subject) ->
+    {opened(Subject, []), ok}.
+
+opened(Subject, Calls) ->
+    maps:merge(#{calls => Calls, verify => fun() -> ok end, close => fun() -> ok end}, Subject).
+
+measure_case(Case, Subjects, Settings) ->
+    {Observers, Timed} = lists:partition(fun(Subject) -> is_map_key(observe, Subject) end, Subjects),
+    Seen = [{Subject, observe(Subject)} || Subject <- Observers],
+    Checked = [{Subject, check(Subject, maps:get(expected, Case))} || Subject <- Timed],
+    Right = [Subject || {Subject, ok} <- Checked],
+    {Broken, Measures} = measure(Right, maps:get(operations, Case, 1), Settings),
+    Observed = [
+        #{name => Name, role => Role, figures => Figures}
+     || {#{name := Name, role := Role}, {ok, Figures}} <- Seen
+    ],
+    {Seen ++ Checked ++ Broken, Measures, Observed}.
+
+observe(#{observe := Observe}) ->
+    apart(fun() ->
+        try
+            {ok, Observe()}
+        catch
+            Class:Reason -> {wrong, excerpt({Class, Reason})}
+        end
+    end).
 
 %% Equality, before any timing.
 
-check(#{call := Call} = Subject, Expected) ->
+check(#{calls := [Call | _], verify := Verify} = Subject, Expected) ->
     Normal = maps:get(normal, Subject, fun(Answer) -> Answer end),
     apart(fun() ->
         try Normal(Call()) of
-            Expected -> ok;
+            Expected -> Verify();
             Answer -> {wrong, difference(Answer, Expected)}
         catch
             Class:Reason -> {wrong, excerpt({Class, Reason})}
@@ -173,33 +244,37 @@ excerpt(Term) ->
 
 %% The measurement of one case.
 
-measure(Subjects, Settings) ->
-    Sized = [{Subject, calls_per_batch(Call, Settings)} || #{call := Call} = Subject <- Subjects],
+measure(Subjects, Operations, Settings) ->
+    Sized = [{Subject, calls_per_batch(Call, Settings)} || #{calls := [Call | _]} = Subject <- Subjects],
     Rounds = rounds(Sized, Settings),
-    Histograms = sample(Subjects, Settings),
-    [
+    Broken = [{Subject, Why} || #{name := Name} = Subject <- Subjects, {wrong, _} = Why <- maps:get(Name, Rounds)],
+    Sound = [One || {Subject, _} = One <- Sized, not lists:keymember(Subject, 1, Broken)],
+    Histograms = sample([Subject || {Subject, _} <- Sound], Operations, Settings),
+    Measures = [
         begin
             {Times, Firsts} = lists:unzip(maps:get(Name, Rounds)),
             Histogram = maps:get(Name, Histograms),
-            {HeapBytes, BinaryBytes} = allocation(Call, min(Calls, 200)),
+            Counted = min(Calls, max(1, 200 div Operations)),
+            {HeapBytes, BinaryBytes} = allocation(Call, Counted),
             #{
                 name => Name,
                 role => Role,
-                median => erlmcp_bench_statistics:median(Times),
-                rounds => Times,
-                first => erlmcp_bench_statistics:median(Firsts),
+                median => erlmcp_bench_statistics:median(Times) / Operations,
+                rounds => [Time / Operations || Time <- Times],
+                first => erlmcp_bench_statistics:median(Firsts) / Operations,
                 calls_per_round => Calls,
                 samples => erlmcp_bench_histogram:count(Histogram),
                 quantiles =>
                     [{Key, erlmcp_bench_histogram:quantile(Histogram, Q)} || {Key, Q} <- ?QUANTILES] ++
                         [{max, erlmcp_bench_histogram:maximum(Histogram)}],
-                heap_bytes => HeapBytes,
-                binary_bytes => BinaryBytes,
-                reductions => reductions(Call, min(Calls, 200))
+                heap_bytes => HeapBytes / Operations,
+                binary_bytes => BinaryBytes / Operations,
+                reductions => reductions(Call, Counted) / Operations
             }
         end
-     || {#{name := Name, role := Role, call := Call}, Calls} <- Sized
-    ].
+     || {#{name := Name, role := Role, calls := [Call | _]}, Calls} <- Sound
+    ],
+    {Broken, Measures}.
 
 %% Also the warm-up.
 calls_per_batch(Call, #{batch := Batch, warm_up := WarmUp}) ->
@@ -228,19 +303,34 @@ rounds(Sized, Done, Most, Least, Until, Times) ->
         false -> rounds(Sized, Done + 1, Most, Least, Until, round_of(rotate(Done, Sized), Times))
     end.
 
+%% Whose state was wrong after a round is in no further one.
 round_of(Sized, Times) ->
     lists:foldl(
-        fun({#{name := Name, call := Call}, Calls}, Acc) ->
-            Round = apart(fun() ->
-                First = batch(Call, 1),
-                repeat(Call, Calls div 2),
-                {batch(Call, Calls) / Calls, First}
-            end),
-            Acc#{Name := [Round | maps:get(Name, Acc)]}
+        fun({#{name := Name, calls := Calls, verify := Verify}, Count}, Acc) ->
+            case maps:get(Name, Acc) of
+                [{wrong, _}] ->
+                    Acc;
+                Earlier ->
+                    Round = round_of_one(Calls, Count),
+                    case Verify() of
+                        ok -> Acc#{Name := [Round | Earlier]};
+                        {wrong, _} = Wrong -> Acc#{Name := [Wrong]}
+                    end
+            end
         end,
         Times,
         Sized
     ).
+
+round_of_one([Call], Count) ->
+    apart(fun() ->
+        First = batch(Call, 1),
+        repeat(Call, Count div 2),
+        {batch(Call, Count) / Count, First}
+    end);
+round_of_one([Call | _] = Calls, Count) ->
+    First = apart(fun() -> batch(Call, 1) end),
+    {erlmcp_bench_crowd:time_per_call(Calls, Count), First}.
 
 rotate(_, []) ->
     [];
@@ -248,21 +338,25 @@ rotate(Round, List) ->
     {Front, Back} = lists:split(Round rem length(List), List),
     Back ++ Front.
 
-sample(Subjects, #{sample := Sample}) ->
+sample(Subjects, Operations, #{sample := Sample}) ->
     Histograms = maps:from_list([{Name, erlmcp_bench_histogram:new()} || #{name := Name} <- Subjects]),
     _ = [
-        apart(fun() -> sample(Call, maps:get(Name, Histograms), clock() + Sample div ?CHUNKS) end)
-     || Chunk <- lists:seq(1, ?CHUNKS), #{name := Name, call := Call} <- rotate(Chunk, Subjects)
+        erlmcp_bench_crowd:among(Others, fun() ->
+            apart(fun() ->
+                sample(Call, Operations, maps:get(Name, Histograms), clock() + Sample div ?CHUNKS)
+            end)
+        end)
+     || Chunk <- lists:seq(1, ?CHUNKS), #{name := Name, calls := [Call | Others]} <- rotate(Chunk, Subjects)
     ],
     Histograms.
 
-sample(Call, Histogram, Until) ->
+sample(Call, Operations, Histogram, Until) ->
     Start = clock(),
     _ = Call(),
     End = clock(),
-    erlmcp_bench_histogram:record(Histogram, End - Start),
+    erlmcp_bench_histogram:record(Histogram, (End - Start) div Operations),
     case End < Until of
-        true -> sample(Call, Histogram, Until);
+        true -> sample(Call, Operations, Histogram, Until);
         false -> ok
     end.
 

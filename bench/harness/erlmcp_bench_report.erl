@@ -74,30 +74,90 @@ chosen(Results, #{group := Group} = Choice) ->
 targets(Targets, Results) ->
     [target(Target, Results) || Target <- Targets].
 
-target(#{text := Text, subject := Subject, figure := {at_most, Limit}} = Target, Results) ->
-    Medians = [
-        Median
-     || #{measures := Measures} <- chosen(Results, Target),
-        #{name := Name, median := Median} <- Measures,
-        Name =:= Subject
-    ],
+target(#{text := Text, figure := Figure} = Target, Results) ->
+    {Wanted, Reached, Met} = reached(Figure, Target, Results),
+    outcome(Text, Wanted, Reached, Met).
+
+reached({at_most, Limit}, Target, Results) ->
     Wanted = ["<= ", erlmcp_bench_table:duration(Limit)],
-    case Medians of
-        [] -> outcome(Text, Wanted, "", unknown);
-        _ -> outcome(Text, Wanted, erlmcp_bench_table:duration(lists:max(Medians)), lists:max(Medians) =< Limit)
+    case medians(Target, Results) of
+        [] ->
+            {Wanted, "", unknown};
+        Medians ->
+            {Most, Id} = lists:max(Medians),
+            {Wanted, [erlmcp_bench_table:duration(Most), " ", atom_to_list(Id)], Most =< Limit}
     end;
-target(#{text := Text, subject := Subject, figure := {Kind, To, AtLeast}} = Target, Results) ->
+reached({against, Id, AtLeast}, Target, Results) ->
+    Wanted = io_lib:format(">= ~.2fx ~ts", [AtLeast, Id]),
+    case {medians(Target#{ids => [Id]}, Results), medians(Target, Results)} of
+        {[{Reference, _}], [_ | _] = Medians} ->
+            {Slowest, At} = lists:max(Medians),
+            Ratio = Reference / Slowest,
+            {Wanted, io_lib:format("~.2fx ~ts", [Ratio, At]), Ratio >= AtLeast};
+        _ ->
+            {Wanted, "", unknown}
+    end;
+reached({observed, Figure, Sense, Limit}, #{subject := Subject} = Target, Results) ->
+    {Sign, Worst} =
+        case Sense of
+            at_least -> {">= ", fun lists:min/1};
+            at_most -> {"<= ", fun lists:max/1}
+        end,
+    Values = [
+        {Value, Id, Unit}
+     || #{id := Id, observed := Observed} <- chosen(Results, Target),
+        #{name := Name, figures := Figures} <- Observed,
+        Name =:= Subject,
+        {F, Value, Unit} <- Figures,
+        F =:= Figure
+    ],
+    case Values of
+        [] ->
+            {[Sign, io_lib:format("~w", [Limit])], "", unknown};
+        _ ->
+            {Value, Id, Unit} = Worst(Values),
+            {
+                [Sign, erlmcp_bench_table:quantity(Limit, Unit)],
+                [erlmcp_bench_table:quantity(Value, Unit), " ", atom_to_list(Id)],
+                case Sense of
+                    at_least -> Value >= Limit;
+                    at_most -> Value =< Limit
+                end
+            }
+    end;
+reached({any, Figures}, Target, Results) ->
+    Parts = [reached(Figure, Target, Results) || Figure <- Figures],
+    Or = fun(Texts) -> lists:join(" or ", Texts) end,
+    Outcomes = [Met || {_, _, Met} <- Parts],
+    {
+        Or([Wanted || {Wanted, _, _} <- Parts]),
+        Or([Reached || {_, Reached, Met} <- Parts, Met =/= unknown]),
+        case {lists:member(true, Outcomes), lists:member(unknown, Outcomes)} of
+            {true, _} -> true;
+            {false, true} -> unknown;
+            {false, false} -> false
+        end
+    };
+reached({Kind, To, AtLeast}, #{subject := Subject} = Target, Results) ->
     Wanted = io_lib:format(">= ~.2fx", [AtLeast]),
     case ratios(Results, Target, Subject, To) of
         [] ->
-            outcome(Text, Wanted, "", unknown);
+            {Wanted, "", unknown};
         Ratios when Kind =:= mean ->
             Mean = erlmcp_bench_statistics:geometric_mean([Ratio || {Ratio, _} <- Ratios]),
-            outcome(Text, Wanted, io_lib:format("~.2fx", [Mean]), Mean >= AtLeast);
+            {Wanted, io_lib:format("~.2fx", [Mean]), Mean >= AtLeast};
         Ratios ->
             {Least, Id} = lists:min(Ratios),
-            outcome(Text, Wanted, io_lib:format("~.2fx ~ts", [Least, Id]), Least >= AtLeast)
+            {Wanted, io_lib:format("~.2fx ~ts", [Least, Id]), Least >= AtLeast}
     end.
+
+medians(#{subject := Subject} = Target, Results) ->
+    [
+        {Median, Id}
+     || #{id := Id, measures := Measures} <- chosen(Results, Target),
+        #{name := Name, median := Median} <- Measures,
+        Name =:= Subject
+    ].
 
 outcome(Text, Wanted, Reached, Met) ->
     #{
@@ -114,7 +174,7 @@ document(#{mode := Mode, settings := Settings, load := Load} = Run, Detail) ->
         {<<"schema_version">>, ?SCHEMA_VERSION},
         {<<"mode">>, atom_to_binary(Mode)},
         {<<"environment">>, erlmcp_bench_environment:describe()},
-        {<<"subjects">>, {[{atom_to_binary(Name), Text} || {Name, Text} <- subjects()]}},
+        {<<"subjects">>, {[{atom_to_binary(Name), Text} || {Name, Text} <- subjects(maps:get(subjects, Run))]}},
         {<<"load">>, Load},
         {<<"method">>, method(Settings)},
         {<<"targets">>, [
@@ -148,11 +208,35 @@ document(#{mode := Mode, settings := Settings, load := Load} = Run, Detail) ->
                 least_id := Id
             } <- maps:get(summary, Run)
         ]},
-        {<<"cases">>, [result(Result, Detail) || Result <- maps:get(results, Run)]}
+        {<<"cases">>, [result(Result, Detail) || Result <- timed(maps:get(results, Run))]},
+        {<<"observations">>, lists:append([observations(Result) || Result <- maps:get(results, Run)])}
     ]}.
 
-subjects() ->
-    [{Name, Version} || #{name := Name, version := Version} <- erlmcp_bench_json_coders:all()].
+%% What several parts measure by the same name has a version in each.
+subjects(Subjects) ->
+    [
+        {Name, unicode:characters_to_binary(lists:join("; ", lists:usort([V || {N, V} <- Subjects, N =:= Name])))}
+     || Name <- lists:usort([Name || {Name, _} <- Subjects])
+    ].
+
+%% All but those that were observed only.
+timed(Results) ->
+    [Result || #{measures := Measures, observed := Observed} = Result <- Results, Measures =/= [] orelse Observed =:= []].
+
+observations(#{group := Group, id := Id, observed := Observed}) ->
+    [
+        {[
+            {<<"group">>, atom_to_binary(Group)},
+            {<<"id">>, atom_to_binary(Id)},
+            {<<"subject">>, atom_to_binary(Name)},
+            {<<"role">>, atom_to_binary(Role)},
+            {<<"figure">>, atom_to_binary(Figure)},
+            {<<"value">>, rounded(Value)},
+            {<<"unit">>, atom_to_binary(Unit)}
+        ]}
+     || #{name := Name, role := Role, figures := Figures} <- Observed,
+        {Figure, Value, Unit} <- Figures
+    ].
 
 met(unknown) -> null;
 met(Met) -> Met.
@@ -176,6 +260,8 @@ result(#{group := Group, id := Id, set := Set, bytes := Bytes} = Result, Detail)
         {<<"id">>, atom_to_binary(Id)},
         {<<"set">>, atom_to_binary(Set)},
         {<<"bytes">>, Bytes},
+        {<<"operations">>, maps:get(operations, Result)},
+        {<<"processes">>, maps:get(processes, Result)},
         {<<"measures">>, [measure(Measure, Detail) || Measure <- maps:get(measures, Result)]},
         {<<"comparisons">>, [
             {[

@@ -1,7 +1,7 @@
 %% The terminal: a progress line, one table to each group, the summary and the targets.
 -module(erlmcp_bench_table).
 
--export([print/1, summary/1, targets/1, progress/1, duration/1]).
+-export([print/1, summary/1, targets/1, progress/1, duration/1, quantity/2]).
 
 -spec print([erlmcp_bench_measure:result()]) -> ok.
 print(Results) ->
@@ -21,29 +21,46 @@ groups(Results) ->
 
 group(Group, Results) ->
     io:format("~n~ts~n", [Group]),
-    row([
-        "",
-        "median",
-        "calls/s",
-        "MB/s",
-        "first",
-        "p50",
-        "p99",
-        "p99.9",
-        "heap B",
-        "binary B",
-        "reds",
-        "x pure Erlang [95 %]"
-    ]),
-    lists:foreach(fun result/1, [Result || #{group := G} = Result <- Results, G =:= Group]).
+    Own = [Result || #{group := G} = Result <- Results, G =:= Group],
+    _ = [
+        row([
+            "",
+            "median",
+            "calls/s",
+            "MB/s",
+            "first",
+            "p50",
+            "p99",
+            "p99.9",
+            "heap B",
+            "binary B",
+            "reds",
+            "x pure Erlang [95 %]"
+        ])
+     || lists:any(fun(#{measures := Measures}) -> Measures =/= [] end, Own)
+    ],
+    lists:foreach(fun result/1, Own).
 
-result(#{id := Id, bytes := Bytes, measures := Measures, comparisons := Comparisons, wrong := Wrong}) ->
-    io:format("~ts (~ts bytes)~n", [Id, thousands(Bytes)]),
+result(#{id := Id, bytes := Bytes, measures := Measures, comparisons := Comparisons, wrong := Wrong} = Result) ->
+    #{observed := Observed, operations := Operations, processes := Processes} = Result,
+    Notes =
+        [[thousands(Bytes), " bytes"] || Bytes > 0] ++
+            [["by operation, ", thousands(Operations), " in a call"] || Operations > 1] ++
+            [[integer_to_list(Processes), " processes"] || Processes > 1],
+    io:format("~ts~ts~n", [Id, [[" (", lists:join("; ", Notes), ")"] || Notes =/= []]]),
     lists:foreach(fun(Measure) -> measure(Measure, Bytes, Comparisons) end, Measures),
+    lists:foreach(fun observed/1, Observed),
     lists:foreach(
-        fun({Name, _, Why}) -> io:format("  ~ts: WRONG RESULT, not timed: ~ts~n", [Name, Why]) end,
+        fun({Name, _, Why}) -> io:format("  ~ts: WRONG RESULT, not counted: ~ts~n", [Name, Why]) end,
         Wrong
     ).
+
+observed(#{name := Name, figures := Figures}) ->
+    Texts = [
+        [string:replace(atom_to_list(Figure), "_", " ", all), " ", quantity(Value, Unit)]
+     || {Figure, Value, Unit} <- Figures
+    ],
+    io:format("~ts~ts~n", [string:pad(["  ", atom_to_list(Name)], 21), lists:join("; ", Texts)]).
 
 measure(#{name := Name, role := Role, median := Median, quantiles := Quantiles} = Measure, Bytes, Comparisons) ->
     row([
@@ -113,8 +130,8 @@ targets(Targets) ->
         fun(#{text := Text, wanted := Wanted, reached := Reached, met := Met}) ->
             io:format("  ~ts~ts~ts~ts~n", [
                 string:pad(Text, 48),
-                string:pad(Wanted, 16),
-                string:pad(Reached, 28),
+                string:pad([Wanted, " "], 26),
+                string:pad([Reached, " "], 40),
                 case Met of
                     true -> "met";
                     false -> "NOT MET";
@@ -145,6 +162,14 @@ progress(bar) ->
                 lists:duplicate(Full, $#), lists:duplicate(30 - Full, $.), Done, Total, Group, Id
             ])
     end.
+
+-spec quantity(number(), bytes | count | nanoseconds | percent) -> iolist().
+quantity(Value, nanoseconds) -> duration(Value);
+quantity(Value, percent) -> format("~.2f %", [float(Value)]);
+quantity(Value, bytes) when abs(Value) < 1000 -> format("~.1f B", [float(Value)]);
+quantity(Value, bytes) when Value < 0 -> ["-" | quantity(-Value, bytes)];
+quantity(Value, bytes) -> [thousands(round(Value)), " B"];
+quantity(Value, count) -> thousands(round(Value)).
 
 -spec duration(number() | undefined) -> string().
 duration(undefined) -> "-";

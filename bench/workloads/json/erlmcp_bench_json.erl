@@ -2,7 +2,7 @@
 -module(erlmcp_bench_json).
 -behaviour(erlmcp_bench_suite).
 
--export([cases/0, targets/0]).
+-export([cases/0, targets/0, subjects/0]).
 
 -spec cases() -> [erlmcp_bench_measure:bench_case()].
 cases() ->
@@ -76,3 +76,7 @@ targets() ->
         Target(<<"decode over pure Erlang, 174 bytes">>, json_decode, Erlang(2.5), Small),
         Target(<<"encode over pure Erlang, 174 bytes">>, json_encode, Erlang(1.5), Small)
     ].
+
+-spec subjects() -> [{atom(), binary()}].
+subjects() ->
+    [{Name, Version} || #{name := Name, version := Version} <- erlmcp_bench_json_coders:all()].
