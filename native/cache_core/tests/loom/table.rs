@@ -88,7 +88,7 @@ impl Shared {
 impl Writer {
     fn new(free: Free, keys: &[u32]) -> Self {
         let shared = Shared {
-            index: Index::new(),
+            index: Index::default(),
             is_pinned: AtomicBool::new(false),
             free,
             entries: StdMutex::default(),
@@ -96,7 +96,7 @@ impl Writer {
         };
         let mut writer = Writer {
             shared: Arc::new(shared),
-            occupancy: Occupancy::default(),
+            occupancy: Occupancy::EMPTY,
         };
         for key in keys {
             writer.put(*key, 0);
