@@ -20,10 +20,10 @@ pub struct Queue(NonNull<ErlNifIOQueue>);
 
 // SAFETY: a queue is filled before anyone else can see it and destroyed when no one can any more
 // (it is owned by value). Between the two there are only `enif_ioq_peek_head` and `enif_ioq_peek`,
-// which read the queue and count the binary's references atomically (erl_nif.c and erl_io_queue.c
-// of OTP 25 to 28, and the machine code of 25): that threads must not share a queue holds for
-// those that change it. Destroying drops a reference to the binary, atomically, and frees memory
-// of the VM's, which any thread may.
+// which only read the queue and count the binary's references atomically (so erl_nif.c and
+// erl_io_queue.c before and after OTP 27, where binaries changed, and the machine code of 25):
+// the manual's rule that a queue is one thread's is for those that change it. Destroying drops a
+// reference to the binary, atomically, and frees memory of the VM's, which any thread may.
 unsafe impl Send for Queue {}
 // SAFETY: as above.
 unsafe impl Sync for Queue {}

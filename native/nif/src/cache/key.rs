@@ -38,11 +38,7 @@ pub unsafe fn read_key<'a>(
         } else {
             crate::boundary::inspect_binary(env, external)
         };
-        let key = forms::Key::read(env, term, external, scratch)?;
-        if key.bytes.len() > cache_core::MAX_KEY_BYTES {
-            return Err(NoKey::TooLarge);
-        }
-        Ok(key)
+        forms::Key::read(env, term, external, scratch)
     }
 }
 

@@ -154,25 +154,41 @@ impl Encoder<'_> {
         }
     }
 
+    #[inline(always)]
     unsafe fn other_leaf(&mut self, term: ErlNifTerm) -> Result<Leaf, NotFlat> {
+        // SAFETY: the caller's promise.
+        match unsafe { crate::boundary::inspect_binary(self.env, term) } {
+            Some(bytes) => {
+                self.binary(bytes)?;
+                Ok(Leaf::Written)
+            }
+            // SAFETY: the caller's promise.
+            None => unsafe { self.number_or_map(term) },
+        }
+    }
+
+    #[inline(always)]
+    fn binary(&mut self, bytes: &[u8]) -> Result<(), NotFlat> {
+        if bytes.len() > BINARY {
+            return Err(NotFlat);
+        }
+        self.write(header(Kind::Binary, bytes.len()))?;
+        let (whole, rest) = bytes.as_chunks();
+        for chunk in whole {
+            self.write(u64::from_ne_bytes(*chunk))?;
+        }
+        if !rest.is_empty() {
+            let mut padded = [0; 8];
+            padded[..rest.len()].copy_from_slice(rest);
+            self.write(u64::from_ne_bytes(padded))?;
+        }
+        Ok(())
+    }
+
+    unsafe fn number_or_map(&mut self, term: ErlNifTerm) -> Result<Leaf, NotFlat> {
         // SAFETY: the caller's promise.
         unsafe {
             match enif_term_type(self.env, term) {
-                ErlNifTermType::ERL_NIF_TERM_TYPE_BITSTRING => {
-                    let bytes = crate::boundary::inspect_binary(self.env, term)
-                        .filter(|bytes| bytes.len() <= BINARY)
-                        .ok_or(NotFlat)?;
-                    self.write(header(Kind::Binary, bytes.len()))?;
-                    let (whole, rest) = bytes.as_chunks();
-                    for chunk in whole {
-                        self.write(u64::from_ne_bytes(*chunk))?;
-                    }
-                    if !rest.is_empty() {
-                        let mut padded = [0; 8];
-                        padded[..rest.len()].copy_from_slice(rest);
-                        self.write(u64::from_ne_bytes(padded))?;
-                    }
-                }
                 ErlNifTermType::ERL_NIF_TERM_TYPE_MAP => return Ok(Leaf::Map),
                 ErlNifTermType::ERL_NIF_TERM_TYPE_FLOAT => {
                     let mut value = 0.0;

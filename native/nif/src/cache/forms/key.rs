@@ -7,7 +7,7 @@ use super::{hash, Form, Scratch};
 use rustler::sys::*;
 
 /// Longer keys are refused: hashing and comparing them would take too long.
-pub const LONGEST_KEY: usize = 64 * 1024;
+pub const LONGEST_KEY: usize = cache_core::MAX_KEY_BYTES;
 
 /// Why a term gives no key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

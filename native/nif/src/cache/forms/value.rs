@@ -41,7 +41,7 @@ impl<'a> Value<'a> {
         }
         // SAFETY: the caller's promise.
         unsafe {
-            if !is_cell(word) {
+            if !is_cell(word) && enif_is_tuple(env, term) == 0 {
                 if let Some(bytes) = crate::boundary::inspect_binary(env, term) {
                     return Ok(Self::of_binary(Form::Binary, term, bytes));
                 }
