@@ -4,7 +4,7 @@ use crate::entry::{Cause, Entry, Extra, Host, Key, Parts, Value, OVERHEAD};
 use crate::policy::Kind;
 use crate::shard::{Locked, OnRemoved, Shard};
 use crate::stats::{Counter, OwnPart, Parts as StatsParts};
-use crate::sync::{AtomicU64, Busy, Ordering};
+use crate::sync::{AtomicU64, AtomicUsize, Busy, Ordering};
 use crate::tags::Tags;
 use crate::threads::Pin;
 use crossbeam_utils::CachePadded;
@@ -39,6 +39,8 @@ const MAX_SHARDS: u64 = 1 << 14;
 const MAX_GROWTH: u64 = 16;
 /// Entries that one call evicts at most, before it lets the caller's scheduler go on.
 const BATCH: usize = 64;
+/// Shards that one call looks at to make room.
+const SHARDS_TRIED: usize = 256;
 /// Dead entries that a put buries on its way.
 const BURIALS: usize = 2;
 /// Reads that wait before the reader tries to tell the policy.
@@ -57,6 +59,8 @@ enum Trace {
 pub struct Cache<H: Host> {
     shards: Box<[CachePadded<Shard<H>>]>,
     used: CachePadded<AtomicU64>,
+    /// The shard that is next to give room to another one.
+    hand: AtomicUsize,
     parts: StatsParts,
     tags: Tags,
     trace: Trace,
@@ -121,6 +125,7 @@ impl<H: Host> Cache<H> {
         Cache {
             shards: (0..shards).map(shard).collect(),
             used: CachePadded::new(AtomicU64::new(0)),
+            hand: AtomicUsize::new(0),
             parts: StatsParts::new(config.threads),
             tags: Tags::new(shards.min(256) as usize),
             trace: match config.policy {
@@ -281,11 +286,13 @@ impl<H: Host> Cache<H> {
                 Outcome::Done
             }
             Action::Touch(at) => {
+                self.settle(0, freed);
                 if let (Some(found), Some(entry)) = (&found, entry) {
                     shard.set_expires(found, at);
+                    // It may lock this shard to tell the policy.
+                    drop(shard);
                     self.trace(key, entry, || now, part, pin);
                 }
-                self.settle(0, freed);
                 Outcome::Done
             }
             Action::Remove => {
@@ -333,7 +340,7 @@ impl<H: Host> Cache<H> {
                     Outcome::Stored(version)
                 } else {
                     drop(shard);
-                    if self.shrink(number + 1, pin, on_removed) {
+                    if self.evict_anywhere(Some(number), pin, on_removed) {
                         Outcome::Stored(version)
                     } else {
                         Outcome::Over(version)
@@ -389,7 +396,7 @@ impl<H: Host> Cache<H> {
     }
 
     /// Evicts from the writer's own shard what `added` needs beyond what is free; returns the
-    /// weight.
+    /// weight. A shard that holds little is left alone: others have its share.
     fn make_room(
         &self,
         shard: &mut Locked<H>,
@@ -399,10 +406,12 @@ impl<H: Host> Cache<H> {
     ) -> u64 {
         let capacity = self.capacity();
         let used = self.used();
+        let share = self.share();
         let mut evicted = 0;
         for _ in 0..BATCH {
+            let fits = used + added <= capacity + freed + evicted;
             // One entry is the new one.
-            if used + added <= capacity + freed + evicted || shard.len() <= 1 {
+            if fits || shard.len() <= 1 || shard.weight() < share - share / 8 {
                 break;
             }
             match shard.evict(on_removed) {
@@ -411,6 +420,11 @@ impl<H: Host> Cache<H> {
             }
         }
         evicted
+    }
+
+    /// What a shard holds when all hold the same.
+    fn share(&self) -> u64 {
+        self.capacity() >> self.shards.len().trailing_zeros()
     }
 
     /// Books a change of weight; whether the bound holds afterwards.
@@ -428,30 +442,51 @@ impl<H: Host> Cache<H> {
         used <= self.capacity()
     }
 
-    /// Evicts until the bound holds, from one shard after another as their locks can be had, at
-    /// most a batch; whether the bound holds.
-    pub fn shrink(&self, from: usize, pin: &Pin, on_removed: OnRemoved<H>) -> bool {
+    /// Evicts until the bound holds, at most a batch, from shards whose locks can be had; whether
+    /// the bound holds.
+    pub fn shrink(&self, pin: &Pin, on_removed: OnRemoved<H>) -> bool {
+        if self.trace == Trace::Note {
+            self.apply_reads(pin);
+        }
         let part = self.parts.own(pin);
+        self.evict_anywhere(None, pin, &mut self.counting(part, on_removed))
+    }
+
+    /// From shards that hold more than their share, and from any if that was not enough; but not
+    /// the last entry of the shard `spared`.
+    fn evict_anywhere(&self, spared: Option<usize>, pin: &Pin, on_removed: OnRemoved<H>) -> bool {
+        let from = self.hand.load(Ordering::Relaxed);
         let mut left = BATCH;
-        for step in 0..self.shards.len() {
-            let number = (from + step) & (self.shards.len() - 1);
-            let Some(mut shard) = self.shards[number].lock(pin) else {
-                continue;
-            };
-            while self.used() > self.capacity() && left > 0 {
-                let Some(weight) = shard.evict(&mut self.counting(part, on_removed)) else {
-                    break;
+        for least in [self.share(), 0] {
+            for step in 0..self.shards.len().min(SHARDS_TRIED) {
+                let number = from.wrapping_add(step) & (self.shards.len() - 1);
+                let Some(mut shard) = self.shards[number].lock(pin) else {
+                    continue;
                 };
-                self.settle(0, u64::from(weight));
-                left -= 1;
-            }
-            if self.used() <= self.capacity() {
-                return true;
-            }
-            if left == 0 {
-                break;
+                let spares = usize::from(spared == Some(number));
+                loop {
+                    if self.used() <= self.capacity() {
+                        self.hand.store(number + 1, Ordering::Relaxed);
+                        return true;
+                    }
+                    if left == 0 {
+                        self.hand.store(number, Ordering::Relaxed);
+                        return false;
+                    }
+                    // What weighs nothing goes when nothing else is left.
+                    if shard.len() <= spares || shard.weight() <= least && least > 0 {
+                        break;
+                    }
+                    let Some(weight) = shard.evict(on_removed) else {
+                        break;
+                    };
+                    self.settle(0, u64::from(weight));
+                    left -= 1;
+                }
             }
         }
+        let tried = from.wrapping_add(SHARDS_TRIED);
+        self.hand.store(tried, Ordering::Relaxed);
         false
     }
 

@@ -22,6 +22,8 @@ struct Inner<H: Host> {
     slab: Slab<H>,
     policy: Policy,
     deadlines: Deadlines,
+    /// Of all entries.
+    weight: u64,
     /// The version of the last entry made here.
     version: u64,
 }
@@ -48,6 +50,7 @@ impl<H: Host> Shard<H> {
                 slab: Slab::new(),
                 policy: Policy::new(kind),
                 deadlines: Deadlines::new(now),
+                weight: 0,
                 version: versions_from,
             }),
         }
@@ -114,12 +117,14 @@ impl<H: Host> Locked<'_, H> {
         let inner = &mut *self.inner;
         let dead_at = entry.dead_at();
         inner.slab.set(id, new);
+        inner.weight += u64::from(entry.weight);
         let had_until = match found {
             Some(found) => {
                 self.index.replace(found.place, key.hash, new);
                 // SAFETY: alive until it is retired below.
                 let old = unsafe { found.entry.as_ref() };
                 entry.set_visits(old.visits());
+                inner.weight -= u64::from(old.weight);
                 inner.policy.replace(id, old.weight, &inner.slab);
                 let had_until = old.dead_at();
                 self.retire(found.entry);
@@ -180,6 +185,8 @@ impl<H: Host> Locked<'_, H> {
         let inner = &mut *self.inner;
         self.index.remove(&mut inner.occupancy, place);
         if let Some(entry) = inner.slab.remove(id) {
+            // SAFETY: alive until it is retired below.
+            inner.weight -= u64::from(unsafe { entry.as_ref() }.weight);
             self.retire(entry);
         }
     }
@@ -187,8 +194,14 @@ impl<H: Host> Locked<'_, H> {
     fn retire(&self, entry: Pointer<H>) {
         /// Garbage of this size is not left to wait for more of it.
         const LARGE: u32 = 64 * 1024;
-        // SAFETY: alive until it is freed.
-        let weight = unsafe { entry.as_ref() }.weight;
+        let weight = {
+            // SAFETY: alive until it is freed.
+            let entry = unsafe { entry.as_ref() };
+            for tag in entry.extra().iter().flat_map(|extra| &extra.tags) {
+                tag.leave();
+            }
+            entry.weight
+        };
         // SAFETY: no slot of the index shows it any more.
         unsafe { self.pin.defer(move || Entry::free(entry)) };
         if weight >= LARGE {
@@ -271,6 +284,10 @@ impl<H: Host> Locked<'_, H> {
 
     pub fn len(&self) -> usize {
         self.inner.slab.len()
+    }
+
+    pub fn weight(&self) -> u64 {
+        self.inner.weight
     }
 
     /// The numbers of the entries, the next to be evicted first.

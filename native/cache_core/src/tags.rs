@@ -47,14 +47,17 @@ impl Tag {
 /// An entry's share in a tag.
 pub struct Counted {
     tag: Arc<Tag>,
-    generation: u64,
+    /// The lowest bit is set once the entry has left.
+    generation: AtomicU64,
 }
+
+const LEFT: u64 = 1;
 
 impl Counted {
     fn new(tag: Arc<Tag>) -> Self {
         let state = tag.state.fetch_add(1, Ordering::AcqRel);
         Counted {
-            generation: state & !LIVE,
+            generation: AtomicU64::new(state & !LIVE),
             tag,
         }
     }
@@ -63,36 +66,48 @@ impl Counted {
         &self.tag.name
     }
 
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed) & !LIVE
+    }
+
     #[inline]
     pub fn is_invalid(&self) -> bool {
-        self.tag.state.load(Ordering::Acquire) & !LIVE != self.generation
+        self.tag.state.load(Ordering::Acquire) & !LIVE != self.generation()
+    }
+
+    /// The entry is not to be counted any more, though readers may still see it.
+    pub(crate) fn leave(&self) {
+        let generation = self.generation.fetch_or(LEFT, Ordering::Relaxed);
+        if generation & LEFT == 0 {
+            // Those of an older generation are not counted anyway.
+            let leave = |state: u64| (state & !LIVE == generation).then(|| state - 1);
+            let _ = self
+                .tag
+                .state
+                .fetch_update(Ordering::AcqRel, Ordering::Relaxed, leave);
+        }
     }
 }
 
 impl Clone for Counted {
     /// Of the same generation, current or not.
     fn clone(&self) -> Self {
-        let join = |state: u64| (state & !LIVE == self.generation).then(|| state + 1);
-        // Those of an older generation are not counted any more.
+        let generation = self.generation();
+        let join = |state: u64| (state & !LIVE == generation).then(|| state + 1);
         let _ = self
             .tag
             .state
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, join);
         Counted {
             tag: self.tag.clone(),
-            generation: self.generation,
+            generation: AtomicU64::new(generation),
         }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let leave = |state: u64| (state & !LIVE == self.generation).then(|| state - 1);
-        // Those of an older generation are not counted any more.
-        let _ = self
-            .tag
-            .state
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, leave);
+        self.leave();
     }
 }
 

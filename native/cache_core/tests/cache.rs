@@ -264,7 +264,7 @@ fn shrinks_in_steps() {
     assert!(cache.resize(100));
     let pin = threads::pin();
     let mut steps = 1;
-    while !cache.shrink(0, &pin, &mut |_, _| {}) {
+    while !cache.shrink(&pin, &mut |_, _| {}) {
         steps += 1;
     }
     assert!(steps > 100);

@@ -33,6 +33,8 @@ pub struct Lfu {
     sketch: Sketch,
     /// The last to leave the window: it competes with the next victim.
     candidate: Option<u32>,
+    /// The last to be put stays while there are others: it is what they make room for.
+    newest: Option<u32>,
     climber: Climber,
     random: u64,
 }
@@ -43,6 +45,7 @@ impl Lfu {
             lists: Lists::new(),
             sketch: Sketch::new(),
             candidate: None,
+            newest: None,
             climber: Climber::new(),
             random: 0,
         }
@@ -53,6 +56,7 @@ impl Lfu {
         self.sketch.fit(len);
         self.sketch.add(spread(entries.hash(id)), len);
         self.lists.push_front(WINDOW, id, entries.weight(id));
+        self.newest = Some(id);
         self.climber.miss(len);
         self.spill(entries);
     }
@@ -84,6 +88,7 @@ impl Lfu {
 
     pub(super) fn replace(&mut self, id: u32, old_weight: u32, entries: &impl Entries) {
         self.lists.reweigh(id, old_weight, entries.weight(id));
+        self.newest = Some(id);
         self.access(id, entries);
     }
 
@@ -96,16 +101,16 @@ impl Lfu {
 
     pub(super) fn evict(&mut self, entries: &impl Entries) -> Option<u32> {
         self.spill(entries);
-        let coldest = self.lists.back(PROBATION);
-        let victim = coldest
-            .or_else(|| self.lists.back(PROTECTED))
-            .or_else(|| self.lists.back(WINDOW))?;
-        let candidate = self.candidate.take();
+        let victim = [PROBATION, PROTECTED, WINDOW]
+            .into_iter()
+            .find_map(|list| self.lists.back_but(list, self.newest))
+            .or(self.newest.filter(|&id| self.lists.list_of(id).is_some()))?;
+        let candidate = self.candidate.take().filter(|&id| {
+            self.lists.list_of(id) == Some(PROBATION) && id != victim && Some(id) != self.newest
+        });
         let victim = match candidate {
-            Some(id) if self.lists.list_of(id) != Some(PROBATION) => victim,
-            Some(id) if id == victim || self.admits(id, victim, entries) => victim,
-            Some(id) => id,
-            None => victim,
+            Some(id) if !self.admits(id, victim, entries) => id,
+            _ => victim,
         };
         self.lists.unlink(victim, entries.weight(victim));
         Some(victim)

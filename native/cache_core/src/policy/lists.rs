@@ -72,6 +72,11 @@ impl<const N: usize> Lists<N> {
         Some(self.lists[list].back).filter(|&id| id != NONE)
     }
 
+    /// The last entry that is not `spared`.
+    pub fn back_but(&self, list: usize, spared: Option<u32>) -> Option<u32> {
+        self.back_to_front(list).find(|&id| Some(id) != spared)
+    }
+
     /// Puts an unlinked entry in; one that is linked stays where it is.
     pub fn push_front(&mut self, list: usize, id: u32, weight: u32) {
         if id >= NONE || self.list_of(id).is_some() {

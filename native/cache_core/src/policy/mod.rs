@@ -81,7 +81,8 @@ impl Policy {
             Policy::Lru(policy) => policy.access(id),
             Policy::S3Fifo(policy) => policy.replace(id, old_weight, entries),
             Policy::Lfu(policy) => policy.replace(id, old_weight, entries),
-            Policy::Fifo(_) | Policy::Random(_) => {}
+            Policy::Fifo(policy) => policy.replace(id),
+            Policy::Random(policy) => policy.replace(id),
         }
     }
 
@@ -109,8 +110,8 @@ impl Policy {
         }
     }
 
-    /// Chooses who leaves, and forgets it. `None` if there is no entry. The newest entry is
-    /// chosen only when it is the only one, or when it is not worth its place.
+    /// Chooses who leaves, and forgets it. `None` if there is no entry. The last that was put, for
+    /// which there must be room, is chosen only when it is the only one.
     pub fn evict(&mut self, entries: &impl Entries) -> Option<u32> {
         match self {
             Policy::Lru(policy) => policy.evict(),

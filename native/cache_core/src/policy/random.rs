@@ -6,6 +6,8 @@ pub struct Random {
     ids: Vec<u32>,
     /// Where in `ids` an entry stands, or `ABSENT`.
     places: Vec<u32>,
+    /// The last to be put stays while there are others: it is what they make room for.
+    newest: u32,
     state: u64,
 }
 
@@ -14,6 +16,7 @@ impl Random {
         Random {
             ids: Vec::new(),
             places: Vec::new(),
+            newest: ABSENT,
             state: 0,
         }
     }
@@ -27,6 +30,11 @@ impl Random {
             self.places[index] = self.ids.len() as u32;
             self.ids.push(id);
         }
+        self.newest = id;
+    }
+
+    pub(super) fn replace(&mut self, id: u32) {
+        self.newest = id;
     }
 
     pub(super) fn remove(&mut self, id: u32) {
@@ -43,14 +51,13 @@ impl Random {
     }
 
     pub(super) fn evict(&mut self) -> Option<u32> {
-        // The last one is usually the entry that needs the room.
-        let choices = match self.ids.len() {
-            0 => return None,
-            1 => 1,
-            len => len - 1,
-        };
+        let len = self.ids.len();
         let draw = next(&mut self.state) >> 32;
-        let victim = self.ids[((draw * choices as u64) >> 32) as usize];
+        let place = ((draw * len as u64) >> 32) as usize;
+        let mut victim = *self.ids.get(place)?;
+        if victim == self.newest {
+            victim = self.ids[(place + 1) % len];
+        }
         self.remove(victim);
         Some(victim)
     }

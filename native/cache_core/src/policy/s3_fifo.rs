@@ -20,7 +20,7 @@ const STEPS: usize = 128;
 pub struct S3Fifo {
     lists: Lists<2>,
     ghost: Ghost,
-    /// The last to come in stays while there are others: it is what they make room for.
+    /// The last to be put stays while there are others: it is what they make room for.
     newest: Option<u32>,
 }
 
@@ -48,6 +48,7 @@ impl S3Fifo {
         if visits < MAX_VISITS {
             entries.set_visits(id, visits + 1);
         }
+        self.newest = Some(id);
     }
 
     pub(super) fn remove(&mut self, id: u32, weight: u32) {
@@ -57,45 +58,38 @@ impl S3Fifo {
     pub(super) fn evict(&mut self, entries: &impl Entries) -> Option<u32> {
         let mut least: Option<(u8, u32)> = None;
         for _ in 0..STEPS {
-            if self.small_is_due() {
-                let id = self.lists.back(SMALL)?;
-                if entries.visits(id) < PROMOTE {
-                    return Some(self.leave(id, entries));
-                }
-                entries.set_visits(id, 0);
-                self.lists.move_to_front(MAIN, id, entries.weight(id));
-            } else {
-                let id = self.lists.back(MAIN)?;
-                if Some(id) == self.newest && self.lists.total_len() > 1 {
+            let small = self.lists.back_but(SMALL, self.newest);
+            let main = self.lists.back_but(MAIN, self.newest);
+            let is_due = self.lists.weight(SMALL) > self.lists.total_weight() / SMALL_PART;
+            match (small, main) {
+                (Some(id), main) if is_due || main.is_none() => {
+                    if entries.visits(id) < PROMOTE {
+                        return Some(self.leave(id, entries));
+                    }
+                    entries.set_visits(id, 0);
                     self.lists.move_to_front(MAIN, id, entries.weight(id));
-                    continue;
                 }
-                let visits = entries.visits(id);
-                if visits == 0 {
-                    return Some(self.leave(id, entries));
+                (_, Some(id)) => {
+                    let visits = entries.visits(id);
+                    if visits == 0 {
+                        return Some(self.leave(id, entries));
+                    }
+                    entries.set_visits(id, visits - 1);
+                    self.lists.move_to_front(MAIN, id, entries.weight(id));
+                    if least.is_none_or(|(fewest, _)| visits < fewest) {
+                        least = Some((visits, id));
+                    }
                 }
-                entries.set_visits(id, visits - 1);
-                self.lists.move_to_front(MAIN, id, entries.weight(id));
-                if least.is_none_or(|(fewest, _)| visits < fewest) {
-                    least = Some((visits, id));
+                (_, None) => {
+                    let last = self.lists.back(SMALL).or_else(|| self.lists.back(MAIN))?;
+                    return Some(self.leave(last, entries));
                 }
             }
         }
-        let id = least.map(|(_, id)| id).or_else(|| self.lists.back(MAIN))?;
+        let id = least
+            .map(|(_, id)| id)
+            .or_else(|| self.lists.back_but(MAIN, self.newest))?;
         Some(self.leave(id, entries))
-    }
-
-    /// Whether the next to be looked at is in the small queue.
-    fn small_is_due(&self) -> bool {
-        let (small, main) = (self.lists.back(SMALL), self.lists.back(MAIN));
-        if main.is_none() {
-            true
-        } else if small.is_none() || small == self.newest {
-            false
-        } else {
-            let only_newest = self.lists.len(MAIN) == 1 && main == self.newest;
-            only_newest || self.lists.weight(SMALL) > self.lists.total_weight() / SMALL_PART
-        }
     }
 
     fn leave(&mut self, id: u32, entries: &impl Entries) -> u32 {

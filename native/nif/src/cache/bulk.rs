@@ -124,7 +124,7 @@ pub unsafe fn shrink(env: *mut ErlNifEnv, args: &[ErlNifTerm; 2]) -> ErlNifTerm 
     unsafe {
         let holds = with_core(env, args[0], |core, pin| {
             let on_removed = &mut |entry: &Entry<Terms>, cause| core.removed(entry, cause);
-            core.cache.shrink(pin.thread(), pin, on_removed)
+            core.cache.shrink(pin, on_removed)
         });
         match holds {
             // Dropped meanwhile: nothing is too much.
