@@ -351,7 +351,9 @@ page(Root, File, Page) ->
             io:format("page:    not made, cargo is not there~n", []);
         Cargo ->
             Manifest = filename:join([Root, "bench", "Cargo.toml"]),
-            Arguments = ["run", "--release", "--quiet", "--locked", "--manifest-path", Manifest, "--", File, Page],
+            Arguments =
+                ["run", "--release", "--quiet", "--locked", "--manifest-path", Manifest, "--package", "erlmcp_bench_report"] ++
+                    ["--", File, Page],
             Port = open_port({spawn_executable, Cargo}, [
                 {args, Arguments}, exit_status, stderr_to_stdout, binary
             ]),

@@ -16,6 +16,8 @@ pub struct Run {
     pub targets: Vec<Target>,
     pub summary: Vec<Summary>,
     pub cases: Vec<Case>,
+    #[serde(default)]
+    pub observations: Vec<Observation>,
 }
 
 #[derive(Deserialize)]
@@ -73,9 +75,37 @@ pub struct Case {
     pub group: String,
     pub id: String,
     pub bytes: u64,
+    #[serde(default = "one")]
+    pub operations: u64,
+    #[serde(default = "one")]
+    pub processes: u64,
     pub measures: Vec<Measure>,
     pub comparisons: Vec<Comparison>,
     pub not_measured: BTreeMap<String, String>,
+}
+
+fn one() -> u64 {
+    1
+}
+
+/// A figure that is no time of a call.
+#[derive(Deserialize)]
+pub struct Observation {
+    pub group: String,
+    pub id: String,
+    pub subject: String,
+    pub figure: String,
+    pub value: f64,
+    pub unit: Unit,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    Bytes,
+    Count,
+    Nanoseconds,
+    Percent,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
@@ -164,6 +194,37 @@ impl Run {
     }
 }
 
+impl Case {
+    /// What the times are of, where it is not one call of one process.
+    pub fn notes(&self) -> String {
+        let mut notes = Vec::new();
+        if self.bytes > 0 {
+            notes.push(format!("{} bytes", thousands(self.bytes as f64)));
+        }
+        if self.operations > 1 {
+            let operations = thousands(self.operations as f64);
+            notes.push(format!("by operation, {operations} in a call"));
+        }
+        if self.processes > 1 {
+            notes.push(format!("{} processes", self.processes));
+        }
+        notes.join("; ")
+    }
+}
+
+impl Observation {
+    pub fn quantity(&self) -> String {
+        match self.unit {
+            Unit::Nanoseconds => duration(self.value),
+            Unit::Percent => format!("{:.2} %", self.value),
+            Unit::Bytes if self.value.abs() < 1e3 => format!("{:.1} B", self.value),
+            Unit::Bytes if self.value < 0.0 => format!("-{} B", thousands(-self.value)),
+            Unit::Bytes => format!("{} B", thousands(self.value)),
+            Unit::Count => thousands(self.value),
+        }
+    }
+}
+
 impl Quantiles {
     pub fn curve(&self) -> [(&'static str, Option<f64>); 5] {
         [
@@ -208,6 +269,37 @@ mod tests {
         assert_eq!(thousands(999.4), "999");
         assert_eq!(thousands(1000.0), "1,000");
         assert_eq!(thousands(1_234_567.0), "1,234,567");
+    }
+
+    #[test]
+    fn notes_say_what_is_unusual() {
+        let case = |bytes, operations, processes| {
+            let text = format!(
+                r#"{{"group":"g","id":"i","bytes":{bytes},"operations":{operations},"processes":{processes},
+                    "measures":[],"comparisons":[],"not_measured":{{}}}}"#
+            );
+            serde_json::from_str::<Case>(&text).unwrap().notes()
+        };
+        assert_eq!(case(1234, 1, 1), "1,234 bytes");
+        assert_eq!(case(0, 250, 4), "by operation, 250 in a call; 4 processes");
+        assert_eq!(case(0, 1, 1), "");
+    }
+
+    #[test]
+    fn observations_have_units() {
+        let quantity = |value: f64, unit: &str| {
+            let text = format!(
+                r#"{{"group":"g","id":"i","subject":"s","figure":"f","value":{value},"unit":"{unit}"}}"#
+            );
+            serde_json::from_str::<Observation>(&text)
+                .unwrap()
+                .quantity()
+        };
+        assert_eq!(quantity(39.456, "percent"), "39.46 %");
+        assert_eq!(quantity(95.5, "bytes"), "95.5 B");
+        assert_eq!(quantity(-4096.0, "bytes"), "-4,096 B");
+        assert_eq!(quantity(5e6, "count"), "5,000,000");
+        assert_eq!(quantity(2500.0, "nanoseconds"), "2.50 µs");
     }
 
     #[test]

@@ -33,7 +33,10 @@ pub fn html(run: &Run) -> Result<String, Box<dyn Error>> {
             legend(&mut page, run, false)?;
             figure(&mut page, &chart::ratios(run, group)?)?;
         }
-        page.push_str("<h3>Calls per second</h3>\n<p class=\"note\">One process, one call after the other.</p>\n");
+        page.push_str(
+            "<h3>Calls per second</h3>\n<p class=\"note\">One process, one call after the other, \
+         unless the case says otherwise.</p>\n",
+        );
         legend(&mut page, run, true)?;
         figure(&mut page, &chart::rates(run, group)?)?;
         writeln!(
@@ -47,15 +50,16 @@ pub fn html(run: &Run) -> Result<String, Box<dyn Error>> {
         for case in run.cases_of(group) {
             writeln!(
                 page,
-                "<figure><figcaption>{} <small>{} B</small></figcaption>{}</figure>",
+                "<figure><figcaption>{} <small>{}</small></figcaption>{}</figure>",
                 escape(&case.id),
-                thousands(case.bytes as f64),
+                case.notes(),
                 chart::quantiles(run, case)?
             )?;
         }
         page.push_str("</div>\n");
         table(&mut page, run, group)?;
     }
+    observations(&mut page, run)?;
     page.push_str("</main>\n</html>\n");
     Ok(page)
 }
@@ -158,6 +162,29 @@ fn summary(page: &mut String, run: &Run) -> std::fmt::Result {
     Ok(())
 }
 
+fn observations(page: &mut String, run: &Run) -> std::fmt::Result {
+    if run.observations.is_empty() {
+        return Ok(());
+    }
+    page.push_str(
+        "<h2>Observed</h2>\n<div class=\"wide\"><table><thead><tr><th>group<th>case<th>subject<th>figure\
+         <th class=\"n\">value</tr></thead>\n",
+    );
+    for seen in &run.observations {
+        writeln!(
+            page,
+            "<tr><td>{}<td>{}<td>{}<td>{}<td class=\"n\">{}</tr>",
+            title(&seen.group),
+            escape(&seen.id),
+            escape(&seen.subject),
+            title(&seen.figure),
+            escape(&seen.quantity())
+        )?;
+    }
+    page.push_str("</table></div>\n");
+    Ok(())
+}
+
 fn legend(page: &mut String, run: &Run, baseline: bool) -> std::fmt::Result {
     page.push_str("<p class=\"legend\">");
     for name in run.compared() {
@@ -191,9 +218,9 @@ fn table(page: &mut String, run: &Run, group: &str) -> std::fmt::Result {
     for case in run.cases_of(group) {
         writeln!(
             page,
-            "<tr><th colspan=\"11\">{} <small>{} bytes</small></tr>",
+            "<tr><th colspan=\"11\">{} <small>{}</small></tr>",
             escape(&case.id),
-            thousands(case.bytes as f64)
+            case.notes()
         )?;
         for measure in &case.measures {
             row(page, run, case, measure)?;

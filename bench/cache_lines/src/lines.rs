@@ -1,0 +1,155 @@
+//! Which thread's cache has which line of memory, as the usual protocols (MESI) keep it: a write
+//! takes the line away from all others, a read from a thread that has it not fetches it.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+const LINE: usize = 64;
+/// Threads are bits of a word.
+pub const MAX_THREADS: usize = 64;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Counts {
+    /// Stores and read-modify-writes.
+    pub writes: u64,
+    /// Those to a line that another thread had since this one last wrote it.
+    pub shared_writes: u64,
+    /// Reads of a line that another thread has written since this one last had it.
+    pub fetches: u64,
+    /// Shared writes to the line that had the most.
+    pub hottest: u64,
+}
+
+#[derive(Default)]
+struct Lines {
+    is_counting: bool,
+    thread: u32,
+    /// Who has each line.
+    holders: HashMap<usize, u64>,
+    counts: Counts,
+    shared_writes: HashMap<usize, u64>,
+}
+
+thread_local! {
+    static LINES: RefCell<Lines> = RefCell::default();
+}
+
+/// What follows is done by this thread.
+pub fn switch_to(thread: usize) {
+    LINES.with_borrow_mut(|lines| lines.thread = thread as u32);
+}
+
+/// Forgets the counts, not who has what.
+pub fn start() {
+    LINES.with_borrow_mut(|lines| {
+        lines.is_counting = true;
+        lines.counts = Counts::default();
+        lines.shared_writes.clear();
+    });
+}
+
+/// Counts no more, forgets everything, and tells what was counted.
+pub fn stop() -> Counts {
+    let lines = LINES.take();
+    Counts {
+        hottest: lines.shared_writes.into_values().max().unwrap_or(0),
+        ..lines.counts
+    }
+}
+
+pub fn read<T>(of: &T) {
+    LINES.with_borrow_mut(|lines| {
+        let me = 1 << lines.thread;
+        let line = std::ptr::from_ref(of).addr() / LINE;
+        let holders = lines.holders.entry(line).or_insert(me);
+        // A line in nobody's cache comes from memory, which no other thread slows.
+        if *holders & me == 0 {
+            *holders |= me;
+            lines.counts.fetches += u64::from(lines.is_counting);
+        }
+    });
+}
+
+pub fn write<T>(of: &T) {
+    LINES.with_borrow_mut(|lines| {
+        let me = 1 << lines.thread;
+        let line = std::ptr::from_ref(of).addr() / LINE;
+        let others = lines.holders.insert(line, me).unwrap_or(me) & !me;
+        if lines.is_counting {
+            lines.counts.writes += 1;
+            if others != 0 {
+                lines.counts.shared_writes += 1;
+                *lines.shared_writes.entry(line).or_default() += 1;
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[repr(align(64))]
+    struct Line(#[allow(dead_code)] u64);
+
+    #[test]
+    fn a_line_of_one_thread_is_not_shared() {
+        let line = Line(0);
+        switch_to(3);
+        start();
+        for _ in 0..10 {
+            read(&line);
+            write(&line);
+        }
+        let counts = stop();
+        assert_eq!(
+            counts,
+            Counts {
+                writes: 10,
+                ..Counts::default()
+            }
+        );
+    }
+
+    #[test]
+    fn writers_take_turns_and_readers_fetch() {
+        let (line, other) = (Line(0), Line(0));
+        switch_to(0);
+        write(&line);
+        start();
+        // The other's line: one of it is nothing to the first.
+        switch_to(1);
+        write(&other);
+        write(&line);
+        write(&line);
+        switch_to(2);
+        read(&line);
+        read(&line);
+        switch_to(1);
+        read(&line);
+        write(&line);
+        let counts = stop();
+        assert_eq!(
+            counts,
+            Counts {
+                writes: 4,
+                shared_writes: 2,
+                fetches: 1,
+                hottest: 2
+            }
+        );
+    }
+
+    #[test]
+    fn neighbours_in_a_line_are_one() {
+        #[repr(align(64))]
+        struct Two([u64; 2]);
+        let line = Two([0; 2]);
+        switch_to(0);
+        start();
+        write(&line.0[0]);
+        switch_to(1);
+        write(&line.0[1]);
+        assert_eq!(stop().shared_writes, 1);
+    }
+}
