@@ -13,11 +13,15 @@
     cache_info/1,
     cache_invalidate/3,
     cache_is_key/3,
+    cache_job_cancel/1,
+    cache_job_rows/2,
+    cache_load/4,
     cache_new/2,
     cache_purge/4,
     cache_put/5,
     cache_put/7,
     cache_resize/2,
+    cache_save/3,
     cache_scan/4,
     cache_stats/1,
     cache_take/3,
@@ -53,11 +57,15 @@
     cache_info/1,
     cache_invalidate/3,
     cache_is_key/3,
+    cache_job_cancel/1,
+    cache_job_rows/2,
+    cache_load/4,
     cache_new/2,
     cache_purge/4,
     cache_put/5,
     cache_put/7,
     cache_resize/2,
+    cache_save/3,
     cache_scan/4,
     cache_stats/1,
     cache_take/3,
@@ -137,6 +145,18 @@ cache_invalidate(_Cache, _Kind, _Name) -> ?nif_stub.
 -spec cache_is_key(cache(), term(), bytes()) -> boolean() | complex.
 cache_is_key(_Cache, _Key, _Bytes) -> ?nif_stub.
 
+-spec cache_job_cancel(reference()) -> ok.
+cache_job_cancel(_Job) -> ?nif_stub.
+
+%% Answers {Job, {rows, Table, Rows}}: for each row its value's external form, if it is there.
+-spec cache_job_rows(reference(), [binary() | gone]) -> ok.
+cache_job_rows(_Job, _Rows) -> ?nif_stub.
+
+%% The answer comes as {Job, Answer}.
+-spec cache_load(cache(), binary(), pos_integer(), {boolean(), boolean()}) ->
+    {ok, Job :: reference()} | {error, system_limit}.
+cache_load(_Cache, _Path, _Threads, _OverwriteAnyAtoms) -> ?nif_stub.
+
 -spec cache_new(atom(), map()) -> {ok, reference()} | {error, exists | system_limit}.
 cache_new(_Name, _Options) -> ?nif_stub.
 
@@ -153,6 +173,11 @@ cache_put(_Cache, _Key, _Bytes, _Value, _Form, _Mode, _Options) -> ?nif_stub.
 
 -spec cache_resize(cache(), pos_integer()) -> ok | {error, too_large}.
 cache_resize(_Cache, _Capacity) -> ?nif_stub.
+
+%% The answer comes as {Job, Answer}, after questions for rows of the cache's table.
+-spec cache_save(cache(), binary(), pos_integer()) ->
+    {ok, Job :: reference()} | {error, system_limit}.
+cache_save(_Cache, _Path, _Threads) -> ?nif_stub.
 
 -spec cache_scan(cache(), start | non_neg_integer(), keys | entries, pos_integer()) ->
     {[{key, term()} | {{key, term()}, answer()}], non_neg_integer() | done}.

@@ -102,6 +102,16 @@ pub struct Extra {
     pub tags: Box<[Counted]>,
 }
 
+impl Extra {
+    /// When its time to idle is over.
+    pub fn idles_at(&self) -> u64 {
+        match self.idle {
+            0 => NEVER,
+            idle => self.used_at.load(Ordering::Relaxed).saturating_add(idle),
+        }
+    }
+}
+
 impl Clone for Extra {
     fn clone(&self) -> Self {
         Extra {
@@ -377,11 +387,8 @@ impl<H: Host> Entry<H> {
 
     /// When an ordinary read no longer gets it, if it is neither used nor touched.
     pub fn unserved_at(&self) -> u64 {
-        let idle_at = self.extra().filter(|extra| extra.idle != 0).map(|extra| {
-            let used_at = extra.used_at.load(Ordering::Relaxed);
-            used_at.saturating_add(extra.idle)
-        });
-        self.expires().min(idle_at.unwrap_or(NEVER))
+        self.expires()
+            .min(self.extra().map_or(NEVER, Extra::idles_at))
     }
 
     #[inline]

@@ -48,6 +48,7 @@ mod key;
 mod options;
 mod owned;
 mod put;
+mod snapshot;
 
 use crate::atoms;
 use rustler::sys::*;
@@ -56,7 +57,7 @@ use rustler::sys::*;
 /// `env` must be the environment of the library's load.
 pub unsafe fn load(env: *mut ErlNifEnv) -> bool {
     // SAFETY: the caller's promise.
-    unsafe { forms::load(env) && handle::load(env) }
+    unsafe { forms::load(env) && handle::load(env) && snapshot::load(env) }
 }
 
 /// `{ok, Term}`.

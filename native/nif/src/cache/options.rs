@@ -195,16 +195,37 @@ pub unsafe fn name(
     // SAFETY: the caller's promise.
     unsafe {
         let (term, is_external) = match tuple::<2>(env, term) {
-            Some([tag, binary]) if tag == atoms::external().as_c_arg() => (binary, 1),
-            _ => (term, 0),
+            Some([tag, binary]) if tag == atoms::external().as_c_arg() => (binary, true),
+            _ => (term, false),
         };
         let key = forms::Key::read(env, term, None, scratch).ok()?;
-        let mut bytes = Vec::with_capacity(key.bytes.len() + 2);
-        bytes.extend([names as u8, key.form as u8 | is_external << 4]);
-        bytes.extend_from_slice(key.bytes);
-        let salt = u64::from(bytes[0]) << 1 | u64::from(is_external);
-        Some((key.hash ^ salt.wrapping_mul(0x9E37_79B9_7F4A_7C15), bytes))
+        Some(named(names, is_external, &key))
     }
+}
+
+/// Hash and bytes of the name that a key is: its sort, its form and whether it is the external
+/// form of another term, then the key's bytes.
+pub fn named(names: Names, is_external: bool, key: &forms::Key) -> (u64, Vec<u8>) {
+    let mut bytes = Vec::with_capacity(key.bytes.len() + 2);
+    bytes.extend([names as u8, key.form as u8 | u8::from(is_external) << 4]);
+    bytes.extend_from_slice(key.bytes);
+    let salt = u64::from(bytes[0]) << 1 | u64::from(is_external);
+    let hash = key.hash ^ salt.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (hash, bytes)
+}
+
+/// What [`named`] made: the sort's number, whether it is an external form, the key's form and
+/// bytes.
+pub fn name_parts(name: &[u8]) -> Option<(u8, bool, forms::Form, &[u8])> {
+    let [sort, form, bytes @ ..] = name else {
+        return None;
+    };
+    Some((
+        *sort,
+        form >> 4 != 0,
+        forms::Form::from_number(form & 0xf),
+        bytes,
+    ))
 }
 
 /// `default`, `infinity` or milliseconds; `None` for other terms.

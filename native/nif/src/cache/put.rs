@@ -4,7 +4,7 @@ use super::clock;
 use super::core::{expires, Core, Terms, SHARED, STORED};
 use super::forms::{self, Form, NoKey, NotFlat, Scratch};
 use super::handle::{self, with_core};
-use super::held::Held;
+use super::held::{Held, Queue};
 use super::key::{read_key, shown};
 use super::options::{Mode, PutOptions};
 use crate::atoms;
@@ -48,20 +48,24 @@ impl<'a> Read<'a> {
         match self {
             Read::Row(row) => Some(Value::new(STORED, *row, b"", 0)),
             Read::Flat(value) => {
-                let form = value.form as u8;
                 // SAFETY: the caller's promise.
-                let (form, word) = match unsafe { value.hold(env) }? {
-                    Held::Word(term) => (form, handle::word(term)),
-                    Held::Bytes => (form, 0),
-                    Held::Shared(queue) => (form | SHARED, queue.into_word()),
-                };
-                Some(Value::new(
-                    form,
-                    word,
-                    value.bytes(),
-                    value.outside() as u64,
-                ))
+                let held = unsafe { value.hold(env) }?;
+                Some(value_of(value.form, held, value.bytes()))
             }
+        }
+    }
+}
+
+/// A value of its parts.
+#[inline(always)]
+pub fn value_of(form: Form, held: Held, bytes: &[u8]) -> Value<'_, Terms> {
+    let form = form as u8;
+    match held {
+        Held::Word(term) => Value::new(form, handle::word(term), bytes, 0),
+        Held::Bytes => Value::new(form, 0, bytes, 0),
+        Held::Shared(queue) => {
+            let outside = (queue.bytes().len() + Queue::OVERHEAD) as u64;
+            Value::new(form | SHARED, queue.into_word(), bytes, outside)
         }
     }
 }

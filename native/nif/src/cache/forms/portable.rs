@@ -12,6 +12,9 @@ use std::ptr::NonNull;
 const VERSION: u8 = 131;
 const BINARY: u8 = 109;
 
+/// A compressed form says itself how much room it wants: none is made here, and none taken.
+const COMPRESSED: u8 = 80;
+
 /// An environment that belongs to no process.
 pub struct Room(NonNull<ErlNifEnv>);
 
@@ -93,19 +96,20 @@ impl Room {
         self.clear();
     }
 
-    /// Reads a key's external form and gives it to `read`; `None` if the VM cannot make a term of
-    /// it, or it is too long for a key.
+    /// Reads a key's external form and gives it to `read`, with the environment that it is of;
+    /// `None` if the VM cannot make a term of it, or it is too long for a key.
     pub fn import_key<T>(
         &mut self,
         bytes: &[u8],
         atoms: Atoms,
-        read: impl FnOnce(Key<'_>) -> T,
+        read: impl FnOnce(*mut ErlNifEnv, Key<'_>) -> T,
     ) -> Option<T> {
         let mut scratch = Scratch::new();
         // SAFETY: the environment is ours, and the terms do not outlive it.
         let result = unsafe {
-            let term = external(self.env(), bytes, atoms)?;
-            Key::read(self.env(), term, Some(bytes), &mut scratch).map(read)
+            let env = self.env();
+            let term = import(env, bytes, atoms)?;
+            Key::read(env, term, Some(bytes), &mut scratch).map(|key| read(env, key))
         };
         self.clear();
         result.ok()
@@ -124,7 +128,7 @@ impl Room {
         // SAFETY: the environment is ours, and the terms do not outlive it.
         let result = unsafe {
             let env = self.env();
-            let term = external(env, bytes, atoms)?;
+            let term = import(env, bytes, atoms)?;
             let value = match Value::read(env, term, &mut scratch) {
                 Ok(value) => Some(value),
                 Err(NotFlat) => Value::read_external(env, binary(env, bytes)),
@@ -144,6 +148,16 @@ impl Drop for Room {
         // SAFETY: it is freed once.
         unsafe { enif_free_env(self.env()) };
     }
+}
+
+/// # Safety
+/// `env` must be one that the calling thread owns.
+unsafe fn import(env: *mut ErlNifEnv, bytes: &[u8], atoms: Atoms) -> Option<ErlNifTerm> {
+    if bytes.get(1) == Some(&COMPRESSED) {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { external(env, bytes, atoms) }
 }
 
 fn export_binary(bytes: &[u8], out: &mut Vec<u8>) {

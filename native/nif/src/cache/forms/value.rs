@@ -18,7 +18,7 @@ pub struct Value<'a> {
 enum Content<'a> {
     Word(ErlNifTerm),
     Bytes(&'a [u8]),
-    Shared { binary: ErlNifTerm, size: usize },
+    Shared(ErlNifTerm),
 }
 
 impl<'a> Value<'a> {
@@ -68,8 +68,7 @@ impl<'a> Value<'a> {
         let content = if bytes.len() <= INLINE {
             Content::Bytes(bytes)
         } else {
-            let size = bytes.len();
-            Content::Shared { binary, size }
+            Content::Shared(binary)
         };
         Value { form, content }
     }
@@ -83,15 +82,6 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The memory that the value takes outside of the entry.
-    #[inline(always)]
-    pub fn outside(&self) -> usize {
-        match self.content {
-            Content::Shared { size, .. } => size + Queue::OVERHEAD,
-            _ => 0,
-        }
-    }
-
     /// What the entry holds beside the bytes; `None` when there is no memory.
     ///
     /// # Safety
@@ -102,7 +92,7 @@ impl<'a> Value<'a> {
             Content::Word(word) => Some(Held::Word(word)),
             Content::Bytes(_) => Some(Held::Bytes),
             // SAFETY: the caller's promise.
-            Content::Shared { binary, .. } => unsafe { Queue::new(env, binary) }.map(Held::Shared),
+            Content::Shared(binary) => unsafe { Queue::new(env, binary) }.map(Held::Shared),
         }
     }
 }
