@@ -242,7 +242,7 @@ fn write(
                 entry.set_visits(visits);
             }
             if matches!(outcome, Outcome::Over(_)) {
-                while !core.cache.shrink(0, pin, on_removed) {}
+                while !core.cache.shrink(pin, on_removed) {}
             }
             Became::Loaded
         }
