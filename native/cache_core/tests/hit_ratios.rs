@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use cache_core::policy::Kind::{self, Fifo, Lfu, Lru, S3Fifo};
 use cache_core::policy::{Entries, Policy, MAX_VISITS};
+use cache_core::{threads, Action, Bound, Cache, Config, Host, Key, Outcome, Put, Value, NEVER};
 
 const KINDS: [Kind; 5] = [Kind::Fifo, Kind::Random, Kind::Lru, Kind::S3Fifo, Kind::Lfu];
 
@@ -29,7 +30,7 @@ impl Entries for Slots {
     }
 
     fn hash(&self, id: u32) -> u32 {
-        (self.0[id as usize].0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
+        spread(self.0[id as usize].0) as u32
     }
 
     fn visits(&self, id: u32) -> u8 {
@@ -39,6 +40,13 @@ impl Entries for Slots {
     fn set_visits(&self, id: u32, visits: u8) {
         self.0[id as usize].1.set(visits);
     }
+}
+
+fn spread(key: u64) -> u64 {
+    let hash = (key ^ key >> 32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (hash ^ hash >> 29)
+        .wrapping_mul(0xBF58_476D_1CE4_E5B9)
+        .rotate_left(29)
 }
 
 impl Shard {
@@ -87,6 +95,60 @@ fn ratio(kind: Kind, capacity: usize, requests: impl Iterator<Item = u64>) -> f6
         all += 1;
     }
     100.0 * hits as f64 / all as f64
+}
+
+struct Plain;
+
+impl Host for Plain {
+    unsafe fn release(_form: u8, _word: u64) {}
+}
+
+/// The same through the whole cache: hits are told late, the entries are spread over shards.
+fn ratio_of_cache(policy: Kind, capacity: u64, requests: &[u64]) -> f64 {
+    let config = Config {
+        policy,
+        bound: Bound::Entries,
+        capacity,
+        max_entry: 0,
+        threads: 8,
+    };
+    let cache = Cache::<Plain>::new(config, 0);
+    let mut hits = 0u64;
+    for &number in requests {
+        let bytes = number.to_le_bytes();
+        let key = Key {
+            hash: spread(number),
+            form: 0,
+            bytes: &bytes,
+            same: None,
+        };
+        let pin = threads::pin();
+        if cache.get(&key, || 0, &pin).is_some() {
+            hits += 1;
+            continue;
+        }
+        let put = Put {
+            value: Value::new(0, 0, b"", 0),
+            weight: 1,
+            ttl: 0,
+            expires: NEVER,
+            extra: None,
+        };
+        let decide = |_: Option<&_>| (Action::Put(put), ());
+        let outcome = cache.write(&key, 0, &pin, &mut |_, _| {}, decide);
+        assert!(matches!(outcome, Ok((Outcome::Stored(_), ()))));
+        assert!(cache.used() <= capacity);
+    }
+    100.0 * hits as f64 / requests.len() as f64
+}
+
+/// Asserts that the whole cache is near its policies taken alone.
+fn expect_of_cache(name: &str, capacity: u64, requests: &[u64], wanted: &[(Kind, f64)]) {
+    for &(kind, wanted) in wanted {
+        let ratio = ratio_of_cache(kind, capacity, requests);
+        println!("{name} at {capacity}, the whole cache: {kind:?} {ratio:.2} %");
+        assert!((ratio - wanted).abs() < 0.3, "{kind:?}: not {wanted}");
+    }
 }
 
 /// Asserts that the policies reach these ratios; `exactly` within a hundredth.
@@ -178,9 +240,13 @@ fn oltp() {
         let exactly = [(Fifo, 28.53), (Lru, 32.83)];
         let least = [(S3Fifo, 40.5), (Lfu, 39.5)];
         expect("OLTP", 1_000, &trace, &exactly, &least);
+        let whole = [(Fifo, 28.53), (Lru, 32.83), (S3Fifo, 40.9)];
+        expect_of_cache("OLTP", 1_000, &trace, &whole);
         let exactly = [(Fifo, 37.44), (Lru, 42.47)];
         let least = [(S3Fifo, 46.5), (Lfu, 45.5)];
         expect("OLTP", 2_000, &trace, &exactly, &least);
+        let whole = [(Fifo, 37.44), (Lru, 42.47), (S3Fifo, 47.1)];
+        expect_of_cache("OLTP", 2_000, &trace, &whole);
     }
 }
 
@@ -190,6 +256,8 @@ fn p6() {
         let exactly = [(Fifo, 2.04), (Lru, 2.05)];
         let least = [(S3Fifo, 16.2), (Lfu, 14.5)];
         expect("P6", 20_000, &trace, &exactly, &least);
+        let whole = [(Lru, 2.05), (S3Fifo, 16.4)];
+        expect_of_cache("P6", 20_000, &trace, &whole);
     }
 }
 
@@ -198,6 +266,12 @@ fn zipf_10() {
     let requests = zipf(1.0, 5_000_000);
     let least = [(Fifo, 54.0), (Lru, 57.5), (S3Fifo, 65.8), (Lfu, 65.0)];
     expect("Zipf 1.0", 10_000, &requests, &[], &least);
+    expect_of_cache(
+        "Zipf 1.0",
+        10_000,
+        &requests,
+        &[(Lru, 58.5), (S3Fifo, 66.1)],
+    );
     let least = [(Fifo, 72.5), (Lru, 75.0), (S3Fifo, 78.0), (Lfu, 77.5)];
     expect("Zipf 1.0", 100_000, &requests, &[], &least);
 }
