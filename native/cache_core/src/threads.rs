@@ -80,11 +80,13 @@ fn enter() -> *const Slot {
 /// Runs the body of a thread of ours: one that is not a scheduler and so may wait for locks. `body`
 /// must not let a [`Pin`] out.
 pub fn as_own_thread<R>(body: impl FnOnce() -> R) -> R {
-    /// Gives the slot back, also after a panic.
+    /// Gives the slot back, also after a panic, with nothing deferred that waits for more.
     struct Leave;
     impl Drop for Leave {
         fn drop(&mut self) {
-            own_slot().may_wait.set(false);
+            let slot = own_slot();
+            slot.may_wait.set(false);
+            slot.handle.pin().flush();
             FREE.push(Free(SLOT.replace(ptr::null())));
         }
     }

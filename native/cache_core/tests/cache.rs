@@ -271,6 +271,55 @@ fn shrinks_in_steps() {
     assert_eq!(cache.used(), 100);
 }
 
+/// The entries of each shard.
+fn lengths(cache: &Cache<Plain>) -> Vec<u64> {
+    let pin = threads::pin();
+    let len = |shard| cache.order(shard, &pin).unwrap().len() as u64;
+    (0..cache.shards()).map(len).collect()
+}
+
+#[test]
+fn shards_keep_and_regain_their_share() {
+    const CAPACITY: u64 = 40_000;
+    let cache = Cache::<Plain>::new(config(Kind::S3Fifo, Bound::Entries, CAPACITY), 0);
+    let fill = |from: u64| {
+        for number in from..from + 3 * CAPACITY {
+            store(&cache, &number.to_le_bytes(), put(number), 0);
+        }
+    };
+    fill(0);
+    let shards = cache.shards() as u64;
+    let pin = threads::pin();
+    assert!(cache.resize(CAPACITY / 2));
+    while !cache.shrink(&pin, &mut |_, _| {}) {}
+    let share = CAPACITY / 2 / shards;
+    assert!(
+        lengths(&cache).iter().all(|&len| len >= share * 9 / 10),
+        "{:?}",
+        lengths(&cache)
+    );
+
+    // One shard loses all it has, and the others grow into the room.
+    let in_first = |name: &[u8]| hash(name) >> 32 & (shards - 1) == 0;
+    let condemn = |entry: &Entry<Plain>| in_first(entry.key_bytes()).then_some(Cause::Cleared);
+    let all = usize::MAX;
+    cache
+        .sweep(Cursor::default(), all, 0, &pin, &mut |_, _| {}, condemn)
+        .unwrap();
+    let in_others = |number: &u64| !in_first(&number.to_le_bytes());
+    for number in (4 * CAPACITY..6 * CAPACITY).filter(in_others) {
+        store(&cache, &number.to_le_bytes(), put(number), 0);
+    }
+    assert_eq!(cache.used(), CAPACITY / 2);
+    assert!(lengths(&cache)[0] < share / 2);
+    fill(7 * CAPACITY);
+    assert!(
+        lengths(&cache)[0] >= share * 8 / 10,
+        "{:?}",
+        lengths(&cache)
+    );
+}
+
 static ALIVE: AtomicI64 = AtomicI64::new(0);
 
 /// Values that are counted.

@@ -270,7 +270,6 @@ impl World {
             }
             self.check_bound();
         }
-        pin().flush();
     }
 }
 
