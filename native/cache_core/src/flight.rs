@@ -79,12 +79,13 @@ impl<R: Clone, W: Default> Flights<R, W> {
         Flights { parts }
     }
 
-    /// Begins the flight of a key unless there is one. `after` is the flight whose runner the
-    /// caller saw die: the first who says so takes its place, if `is_dead` agrees.
+    /// Begins the flight of a key, whose bytes `key` makes, unless there is one; `same` knows them.
+    /// `after` is the flight whose runner the caller saw die: the first who says so takes its
+    /// place, if `is_dead` agrees.
     pub fn begin(
         &self,
         hash: u64,
-        key: &[u8],
+        key: impl FnOnce() -> Box<[u8]>,
         same: impl Fn(&[u8]) -> bool,
         runner: R,
         after: Option<u64>,
@@ -107,7 +108,7 @@ impl<R: Clone, W: Default> Flights<R, W> {
             let id = flight.id;
             left = table.remove(id);
         }
-        let ticket = table.insert(at as u64, hash, key.into(), runner);
+        let ticket = table.insert(at as u64, hash, key(), runner);
         part.publish(&table);
         drop(table);
         drop(left);
@@ -135,6 +136,20 @@ impl<R: Clone, W: Default> Flights<R, W> {
         let mut table = self.part(id).lock()?;
         let flight = table.of_id(id);
         Ok(flight.map(|flight| flight.runner = runner).is_some())
+    }
+
+    /// Ends a flight for which nobody waits, whether it did: its runner has found the value.
+    pub fn cancel(&self, id: u64, is_empty: impl FnOnce(&W) -> bool) -> Result<bool, Busy> {
+        let part = self.part(id);
+        let mut table = part.lock()?;
+        let is_idle = (table.of_id(id)).is_none_or(|flight| is_empty(&flight.waiters));
+        if is_idle {
+            let ended = table.remove(id);
+            part.publish(&table);
+            drop(table);
+            drop(ended);
+        }
+        Ok(is_idle)
     }
 
     /// Ends a flight and gives those who wait for it. `None`: another has taken its place.
@@ -174,19 +189,23 @@ impl<R: Clone, W: Default> Flights<R, W> {
         Ok(())
     }
 
-    /// As [`Self::supersede`], for a change of all keys. After `Busy` it is to be repeated whole.
-    pub fn supersede_all(&self) -> Result<(), Busy> {
+    /// As [`Self::supersede`], for a change of all keys that `is` accepts. After `Busy` it is to
+    /// be repeated whole.
+    pub fn supersede_all(&self, is: impl Fn(&[u8]) -> bool) -> Result<(), Busy> {
         for part in &self.parts {
             if part.wanted.load(Ordering::Relaxed) == 0 {
                 continue;
             }
             let mut table = part.lock()?;
             let Table { by_id, by_key, .. } = &mut *table;
-            for (_, id) in by_key.drain() {
-                if let Some(flight) = by_id.find(spread(id), |flight| flight.id == id) {
+            by_key.retain(|(_, id)| {
+                let flight = by_id.find(spread(*id), |flight| flight.id == *id);
+                let flight = flight.filter(|flight| is(&flight.key));
+                if let Some(flight) = flight {
                     flight.mark.0.store(true, Ordering::Release);
                 }
-            }
+                flight.is_none()
+            });
             part.publish(&table);
         }
         Ok(())

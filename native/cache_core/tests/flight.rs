@@ -24,7 +24,8 @@ enum Op {
     End { nth: usize },
     Abandon { nth: usize },
     Supersede { key: u8 },
-    SupersedeAll,
+    SupersedeAll { below: u8 },
+    Cancel { nth: usize },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -39,7 +40,8 @@ fn op() -> impl Strategy<Value = Op> {
         3 => nth().prop_map(|nth| Op::End { nth }),
         1 => nth().prop_map(|nth| Op::Abandon { nth }),
         2 => key().prop_map(|key| Op::Supersede { key }),
-        1 => Just(Op::SupersedeAll),
+        1 => key().prop_map(|below| Op::SupersedeAll { below }),
+        1 => nth().prop_map(|nth| Op::Cancel { nth }),
     ]
 }
 
@@ -78,9 +80,14 @@ impl Both {
         let same = |bytes: &[u8]| bytes == [key];
         let begun = self
             .flights
-            .begin(hash(key), &[key], same, me, after, |runner| {
-                dead.contains(runner)
-            })
+            .begin(
+                hash(key),
+                || [key].into(),
+                same,
+                me,
+                after,
+                |runner| dead.contains(runner),
+            )
             .unwrap();
         let current =
             (self.model.iter_mut()).find(|flight| flight.key == key && flight.is_wanted());
@@ -171,9 +178,17 @@ impl Both {
                 self.flights.supersede(hash(key), same).unwrap();
                 self.supersede(|flight| flight.key == key);
             }
-            Op::SupersedeAll => {
-                self.flights.supersede_all().unwrap();
-                self.supersede(|_| true);
+            Op::SupersedeAll { below } => {
+                self.flights.supersede_all(|key| key < &[below]).unwrap();
+                self.supersede(|flight| flight.key < below);
+            }
+            Op::Cancel { nth } => {
+                let id = self.nth(nth)?.ticket.id;
+                let cancelled = self.flights.cancel(id, Vec::is_empty);
+                let flight = self.nth(nth)?;
+                let is_idle = flight.ended || flight.waiters.is_empty();
+                assert_eq!(cancelled, Ok(is_idle));
+                flight.ended |= is_idle;
             }
         }
         Some(())
@@ -264,7 +279,7 @@ impl Callers {
             let is_dead = |runner: &u32| self.is_dead(*runner);
             let begin = || {
                 self.flights
-                    .begin(hash(key[0]), &key, same, me, after, is_dead)
+                    .begin(hash(key[0]), || key.into(), same, me, after, is_dead)
             };
             match again(begin) {
                 Begin::Run(ticket) => return self.run(me, &ticket, dies),
@@ -327,7 +342,8 @@ fn no_older_result_is_stored() {
             let (flights, source, cached, done) = (&flights, &source, &cached, &done);
             scope.spawn(move || {
                 while !done.load(SeqCst) {
-                    let begin = || flights.begin(1, b"k", same, runner, None, |_| false);
+                    let begin =
+                        || flights.begin(1, || b"k"[..].into(), same, runner, None, |_| false);
                     let Begin::Run(ticket) = again(begin) else {
                         continue;
                     };
@@ -357,7 +373,7 @@ fn no_older_result_is_stored() {
 fn keys_of_one_hash_have_flights_of_their_own() {
     let flights: Flights<u32, Waiters> = Flights::new(8);
     let runs = |key: &'static [u8]| {
-        let begun = flights.begin(5, key, |other| other == key, 1, None, |_| false);
+        let begun = flights.begin(5, || key.into(), |other| other == key, 1, None, |_| false);
         matches!(begun.unwrap(), Begin::Run(_))
     };
     assert!(runs(b"a") && runs(b"b"));

@@ -11,7 +11,7 @@ const OTHER: &[u8] = b"o";
 
 fn begin(flights: &All, key: &[u8], me: u32, after: Option<u64>, dead: &[u32]) -> Begin<u32> {
     let is_dead = |runner: &u32| dead.contains(runner);
-    again(|| flights.begin(1, key, |other| other == key, me, after, is_dead))
+    again(|| flights.begin(1, || key.into(), |other| other == key, me, after, is_dead))
 }
 
 fn run_at_once(flights: &All, me: u32) -> u64 {
