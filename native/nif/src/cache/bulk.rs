@@ -3,7 +3,7 @@
 use super::clock;
 use super::core::{Core, Terms};
 use super::forms::{build_key, Form, Scratch};
-use super::handle::with_core;
+use super::handle::{changing, with_core};
 use super::options::{self, Names};
 use crate::atoms;
 use crate::boundary::inspect_binary;
@@ -73,7 +73,10 @@ unsafe fn clear(env: *mut ErlNifEnv, args: &[ErlNifTerm; 2]) -> ErlNifTerm {
         let Some(from) = cursor(env, args[1]) else {
             return enif_make_badarg(env);
         };
-        let swept = with_core(env, args[0], |core, pin| {
+        let swept = changing(env, args[0], |core, pin| {
+            if from == Cursor::default() {
+                core.flights.supersede_all(|_| true)?;
+            }
             let on_removed = &mut |entry: &Entry<Terms>, cause| core.removed(entry, cause);
             core.cache
                 .sweep(from, SLICE, clock::now(), pin, on_removed, |_| {
@@ -122,7 +125,7 @@ unsafe extern "C" fn shrink_on(
 pub unsafe fn shrink(env: *mut ErlNifEnv, args: &[ErlNifTerm; 2]) -> ErlNifTerm {
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
-        let holds = with_core(env, args[0], |core, pin| {
+        let holds = changing(env, args[0], |core, pin| {
             let on_removed = &mut |entry: &Entry<Terms>, cause| core.removed(entry, cause);
             core.cache.shrink(pin, on_removed)
         });
@@ -233,16 +236,26 @@ unsafe fn cache_purge(env: *mut ErlNifEnv, args: &[ErlNifTerm; 4]) -> ErlNifTerm
         let Some(glob) = glob else {
             return enif_make_badarg(env);
         };
-        let condemn = |entry: &Entry<Terms>| {
-            let key = entry.key_bytes();
-            let is_match = entry.key_form() == Form::Binary as u8
+        let is_match = |form: u8, key: &[u8]| {
+            form == Form::Binary as u8
                 && match &glob {
                     Some(glob) => glob.matches(key),
                     None => key.starts_with(text),
-                };
-            is_match.then_some(Cause::Explicit)
+                }
         };
-        let purged = with_core(env, cache, |core, pin| {
+        let condemn = |entry: &Entry<Terms>| {
+            is_match(entry.key_form(), entry.key_bytes()).then_some(Cause::Explicit)
+        };
+        let purged = changing(env, cache, |core, pin| {
+            if from == Cursor::default() {
+                let is_match = |stored: &[u8]| {
+                    (stored.split_first()).is_some_and(|(form, key)| is_match(*form, key))
+                };
+                // A dirty scheduler may wait.
+                while core.flights.supersede_all(is_match).is_err() {
+                    std::thread::yield_now();
+                }
+            }
             let mut count = 0_u64;
             let on_removed = &mut |entry: &Entry<Terms>, cause| {
                 count += u64::from(cause == Cause::Explicit);

@@ -1,6 +1,8 @@
 //! What a handle leads to: the cache, its defaults, and the terms that it was created with.
 
 use super::clock;
+use super::events::{self, Hub};
+use super::fetch::CacheFlights;
 use super::forms::{build_value, Built, Form, DECODED};
 use super::held::{Held, Queue};
 use super::owned::Owned;
@@ -13,6 +15,7 @@ use parking_lot::Mutex;
 use rustler::sys::*;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
 /// The values of caches: see [`Form`].
 pub struct Terms;
@@ -42,6 +45,9 @@ pub struct Defaults {
     pub refresh_before: u64,
 }
 
+/// Locks of the flights: each is held for less than a microsecond, at misses alone.
+const FLIGHT_PARTS: usize = 32;
+
 pub struct Core {
     pub cache: Cache<Terms>,
     pub defaults: Defaults,
@@ -54,6 +60,9 @@ pub struct Core {
     /// Rows of the table whose entries are gone.
     pub dead_rows: SegQueue<u64>,
     pub windows: Mutex<Windows>,
+    /// Of the values that are being computed; those who run them hold it too.
+    pub flights: Arc<CacheFlights>,
+    pub hub: Hub,
     /// The clock of the tags when their entries were last swept up.
     swept: AtomicU64,
 }
@@ -77,6 +86,8 @@ impl Core {
             heir,
             dead_rows: SegQueue::new(),
             windows: Mutex::new(Windows::new(clock::now())),
+            flights: Arc::new(CacheFlights::new(FLIGHT_PARTS)),
+            hub: Hub::default(),
             swept,
         }
     }
@@ -118,7 +129,8 @@ impl Core {
     }
 
     /// Told of every entry that leaves, under its shard's lock.
-    pub fn removed(&self, entry: &Entry<Terms>, _cause: Cause) {
+    pub fn removed(&self, entry: &Entry<Terms>, cause: Cause) {
+        events::publish(&self.hub, entry, cause);
         if entry.form() == STORED {
             self.dead_rows.push(entry.word());
         }
@@ -158,6 +170,7 @@ impl Core {
         const STEP: usize = 64;
         /// Steps of one round.
         const STEPS: usize = 200;
+        self.flights.sweep();
         self.cache.apply_all_reads(pin);
         let on_removed = &mut |entry: &Entry<Terms>, cause| self.removed(entry, cause);
         let mut steps = 0;

@@ -158,8 +158,8 @@ unsafe fn cache_subscribe(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3]) -> Option
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
         let mut capacity = 0;
-        let is_right = enif_get_uint64(env, args[2], &mut capacity) != 0
-            && (1..=LARGEST).contains(&capacity);
+        let is_right =
+            enif_get_uint64(env, args[2], &mut capacity) != 0 && (1..=LARGEST).contains(&capacity);
         let Some(kinds) = wanted(env, args[1]).filter(|_| is_right) else {
             return Some(enif_make_badarg(env));
         };
@@ -199,10 +199,7 @@ unsafe fn subscribe(
             // It is being killed.
             subscription.subscriber.close();
         }
-        Some(super::ok(
-            env,
-            subscription.encode(rustler_env).as_c_arg(),
-        ))
+        Some(super::ok(env, subscription.encode(rustler_env).as_c_arg()))
     }
 }
 

@@ -83,8 +83,7 @@ fn stored_key(key: &Key) -> Box<[u8]> {
 
 fn is_same_key(key: &Key, stored: &[u8]) -> bool {
     stored.split_first().is_some_and(|(form, bytes)| {
-        *form == key.form
-            && (bytes == key.bytes || key.same.is_some_and(|is_same| is_same(bytes)))
+        *form == key.form && (bytes == key.bytes || key.same.is_some_and(|is_same| is_same(bytes)))
     })
 }
 
@@ -257,13 +256,19 @@ unsafe fn cache_fetch(env: *mut ErlNifEnv, args: &[ErlNifTerm; 5]) -> Option<Erl
             };
             let too_large = Some(super::error(env, atoms::too_large()));
             let mut busy = false;
-            let answer = with_key!(env, key, external, {
-                return too_large;
-            }, |key: &Key| {
-                let answer = question.answer(key);
-                busy = answer.is_none();
-                answer.unwrap_or(cache)
-            });
+            let answer = with_key!(
+                env,
+                key,
+                external,
+                {
+                    return too_large;
+                },
+                |key: &Key| {
+                    let answer = question.answer(key);
+                    busy = answer.is_none();
+                    answer.unwrap_or(cache)
+                }
+            );
             (!busy).then_some(answer)
         })
         .unwrap_or_else(|| Some(enif_make_badarg(env)))

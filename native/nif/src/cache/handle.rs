@@ -128,6 +128,58 @@ pub unsafe fn with_core<T>(
     Some(body(core, &pin))
 }
 
+/// [`with_core`] for what changes entries: tells the subscribers afterwards.
+///
+/// # Safety
+/// As for [`with_core`].
+pub unsafe fn changing<T>(
+    env: *mut ErlNifEnv,
+    cache: ErlNifTerm,
+    body: impl FnOnce(&Core, &Pin) -> T,
+) -> Option<T> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        with_core(env, cache, |core, pin| {
+            let answer = body(core, pin);
+            super::events::announce(env, core);
+            answer
+        })
+    }
+}
+
+/// A cache that something else than a term leads to.
+pub struct Kept(NonNull<Handle>);
+
+// SAFETY: a reference to the object, counted atomically; its content may be used by any thread.
+unsafe impl Send for Kept {}
+// SAFETY: as above.
+unsafe impl Sync for Kept {}
+
+impl Kept {
+    /// # Safety
+    /// As for [`with_core`].
+    pub unsafe fn new(env: *mut ErlNifEnv, cache: ErlNifTerm, pin: &Pin) -> Option<Kept> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let handle = NonNull::from(find(env, cache, pin)?);
+            enif_keep_resource(handle.as_ptr().cast());
+            Some(Kept(handle))
+        }
+    }
+
+    pub fn core<'p>(&self, pin: &'p Pin) -> Option<&'p Core> {
+        // SAFETY: the object is kept.
+        unsafe { self.0.as_ref() }.core(pin)
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // SAFETY: kept by `new`, released once.
+        unsafe { enif_release_resource(self.0.as_ptr().cast()) };
+    }
+}
+
 /// Whether the name was free.
 ///
 /// # Safety

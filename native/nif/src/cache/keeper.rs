@@ -142,4 +142,5 @@ fn round(caches: &mut Vec<Sent<Handle>>) {
 
 fn care(core: &Core, now: u64, pin: &Pin) {
     core.maintain(now, pin);
+    super::events::care(core);
 }

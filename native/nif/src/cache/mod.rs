@@ -38,6 +38,8 @@ macro_rules! retried_nif {
 mod bulk;
 mod clock;
 mod core;
+mod events;
+mod fetch;
 mod forms;
 mod get;
 mod handle;
@@ -49,6 +51,7 @@ mod options;
 mod owned;
 mod put;
 mod snapshot;
+mod waiters;
 
 use crate::atoms;
 use rustler::sys::*;

@@ -3,7 +3,7 @@
 use super::core::{Core, Defaults};
 use super::forms::{self, Scratch};
 use crate::atoms;
-use cache_core::{Busy, Extra};
+use cache_core::Extra;
 use rustler::sys::*;
 
 /// When a put takes place.
@@ -28,6 +28,13 @@ pub struct PutOptions {
     tags: Option<[ErlNifTerm; 2]>,
     /// The token of the flight that computed the value, or `default`.
     pub token: Option<ErlNifTerm>,
+}
+
+/// Why an entry cannot have what is asked for.
+pub enum NoExtra {
+    Busy,
+    /// One of its tags was invalidated since its value began to be computed.
+    Superseded,
 }
 
 /// What sorts of names a tag may be.
@@ -98,7 +105,8 @@ impl PutOptions {
         }
     }
 
-    /// What the entry has beside the time to live.
+    /// What the entry has beside the time to live. `since` is the clock of the tags when the
+    /// value began to be computed.
     ///
     /// # Safety
     /// `env` must be the environment that the options were read from.
@@ -107,7 +115,8 @@ impl PutOptions {
         env: *mut ErlNifEnv,
         core: &Core,
         now: u64,
-    ) -> Result<Option<Box<Extra>>, Busy> {
+        since: Option<u64>,
+    ) -> Result<Option<Box<Extra>>, NoExtra> {
         let defaults = &core.defaults;
         let idle = match self.idle {
             None => defaults.idle,
@@ -134,8 +143,9 @@ impl PutOptions {
                 // SAFETY: as above; `read` has found names in the lists.
                 let (hash, bytes) = unsafe { self::name(env, names, name, &mut scratch) }
                     .expect("names were checked");
-                // Without a moment to compare with, it is always given.
-                counted.extend(core.cache.tags().count(hash, &bytes, None)?);
+                let share = core.cache.tags().count(hash, &bytes, since);
+                let share = share.map_err(|cache_core::Busy| NoExtra::Busy)?;
+                counted.push(share.ok_or(NoExtra::Superseded)?);
             }
         }
         Ok(Some(Box::new(Extra {

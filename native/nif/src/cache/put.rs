@@ -2,14 +2,15 @@
 
 use super::clock;
 use super::core::{expires, Core, Terms, SHARED, STORED};
+use super::fetch::Token;
 use super::forms::{self, Form, NoKey, NotFlat, Scratch};
-use super::handle::{self, with_core};
+use super::handle::{self, changing};
 use super::held::{Held, Queue};
 use super::key::{read_key, shown};
-use super::options::{Mode, PutOptions};
+use super::options::{Mode, NoExtra, PutOptions};
 use crate::atoms;
 use cache_core::threads::Pin;
-use cache_core::{Action, Busy, Cause, Entry, Key, Outcome, Put, Value};
+use cache_core::{Action, Cause, Entry, Key, Outcome, Put, Value};
 use rustler::sys::*;
 use std::cell::Cell;
 
@@ -76,6 +77,8 @@ enum Found {
     Exists,
     NotFound,
     Conflict(u64),
+    /// Something newer has come since the value's flight began.
+    Superseded,
 }
 
 /// `None` where a lock was busy.
@@ -140,6 +143,20 @@ unsafe fn put_value(
     mode: Mode,
     options: &PutOptions,
 ) -> Option<ErlNifTerm> {
+    // SAFETY: the caller's promise.
+    let token = match options
+        .token
+        .map(|token| unsafe { Token::read(env, token) })
+    {
+        None => None,
+        Some(Some(token)) if token.is_of(core) => Some(token),
+        // SAFETY: as above.
+        Some(_) => return Some(unsafe { enif_make_badarg(env) }),
+    };
+    if token.is_none() {
+        core.supersede(key).ok()?;
+    }
+    let since = token.as_ref().map(|token| token.since);
     let now = clock::now();
     let ttl = options.life(&core.defaults);
     let expires = if options.ttl == Some(0) {
@@ -148,9 +165,10 @@ unsafe fn put_value(
         expires(now, ttl, core.defaults.jitter, chance(key, now))
     };
     // SAFETY: the caller's promise.
-    let extra = match unsafe { options.extra(env, core, now) } {
+    let extra = match unsafe { options.extra(env, core, now, since) } {
         Ok(extra) => extra,
-        Err(Busy) => return None,
+        Err(NoExtra::Busy) => return None,
+        Err(NoExtra::Superseded) => return Some(atoms::superseded().as_c_arg()),
     };
     let put = Put {
         value,
@@ -160,7 +178,9 @@ unsafe fn put_value(
         extra,
     };
     let on_removed = &mut |entry: &Entry<Terms>, cause| core.removed(entry, cause);
+    let is_superseded = || token.is_some_and(|token| token.mark().is_superseded());
     let decide = |entry: Option<&Entry<Terms>>| match (mode, entry) {
+        _ if is_superseded() => (Action::Keep, Found::Superseded),
         (Mode::Always, _) | (Mode::New, None) => (Action::Put(put), Found::Stored),
         (Mode::New, Some(_)) => (Action::Keep, Found::Exists),
         (Mode::Version(_), None) => (Action::Keep, Found::NotFound),
@@ -193,6 +213,7 @@ unsafe fn answer(
     unsafe {
         match (outcome, found) {
             (Outcome::TooLarge, _) => super::error(env, atoms::too_large()),
+            (_, Found::Superseded) => atoms::superseded().as_c_arg(),
             (_, Found::Exists) => super::error(env, atoms::exists()),
             (_, Found::NotFound) => super::error(env, atoms::not_found()),
             (_, Found::Conflict(version)) => {
@@ -232,7 +253,7 @@ unsafe fn dead_rows(env: *mut ErlNifEnv, core: &Core) -> ErlNifTerm {
 unsafe fn cache_put(env: *mut ErlNifEnv, args: &[ErlNifTerm; 5]) -> Option<ErlNifTerm> {
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
-        with_core(env, args[0], |core, pin| {
+        changing(env, args[0], |core, pin| {
             put(env, core, pin, args, Mode::Always, &PutOptions::NONE)
         })
         .unwrap_or_else(|| Some(enif_make_badarg(env)))
@@ -248,7 +269,7 @@ unsafe fn cache_put_options(env: *mut ErlNifEnv, args: &[ErlNifTerm; 7]) -> Opti
         else {
             return Some(enif_make_badarg(env));
         };
-        with_core(env, cache, |core, pin| {
+        changing(env, cache, |core, pin| {
             let args = [cache, key, external, value, form];
             put(env, core, pin, &args, mode, &options)
         })
@@ -267,6 +288,7 @@ unsafe fn cache_delete(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3]) -> Option<Er
             args[2],
             super::boolean(false),
             |core, pin, key| {
+                core.supersede(key).ok()?;
                 let on_removed = &mut |entry: &Entry<Terms>, cause| core.removed(entry, cause);
                 let decide = |entry: Option<&Entry<Terms>>| (Action::Remove, entry.is_some());
                 let (_, was) = core
@@ -286,6 +308,7 @@ unsafe fn cache_take(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3]) -> Option<ErlN
     unsafe {
         let none = super::error(env, atoms::not_found());
         change(env, args[0], args[1], args[2], none, |core, pin, key| {
+            core.supersede(key).ok()?;
             let taken = Cell::new(false);
             let on_removed = &mut |entry: &Entry<Terms>, cause| {
                 if cause != Cause::Explicit || !taken.get() {
@@ -369,10 +392,8 @@ unsafe fn cache_update_counter(env: *mut ErlNifEnv, args: &[ErlNifTerm; 6]) -> O
             too_large,
             |core, pin, key| {
                 let now = clock::now();
-                let extra = match options.extra(env, core, now) {
-                    Ok(extra) => extra,
-                    Err(Busy) => return None,
-                };
+                core.supersede(key).ok()?;
+                let extra = options.extra(env, core, now, None).ok()?;
                 let on_removed = &mut |entry: &Entry<Terms>, cause| core.removed(entry, cause);
                 let mut scratch = Scratch::new();
                 let decide = |entry: Option<&Entry<Terms>>| {
@@ -458,7 +479,7 @@ unsafe fn change(
 ) -> Option<ErlNifTerm> {
     // SAFETY: the caller's promise: `env` is the calling environment and the terms its.
     unsafe {
-        with_core(env, cache, |core, pin| {
+        changing(env, cache, |core, pin| {
             let mut scratch = Scratch::new();
             match read_key(env, key, external, &mut scratch) {
                 Ok(key) => shown(env, &key, |key| body(core, pin, key)),
