@@ -8,6 +8,12 @@
     cache_dead/2,
     cache_delete/3,
     cache_drop/1,
+    cache_events/2,
+    cache_fetch/5,
+    cache_flight_adopt/1,
+    cache_flight_end/2,
+    cache_flight_join/3,
+    cache_flight_leave/3,
     cache_get/3,
     cache_get_entry/3,
     cache_info/1,
@@ -23,10 +29,13 @@
     cache_resize/2,
     cache_save/3,
     cache_scan/4,
+    cache_stale/3,
     cache_stats/1,
+    cache_subscribe/3,
     cache_take/3,
     cache_touch/4,
     cache_ttl/3,
+    cache_unsubscribe/2,
     cache_update_counter/6,
     cache_whereis/1,
     call_time_read/0,
@@ -52,6 +61,12 @@
     cache_dead/2,
     cache_delete/3,
     cache_drop/1,
+    cache_events/2,
+    cache_fetch/5,
+    cache_flight_adopt/1,
+    cache_flight_end/2,
+    cache_flight_join/3,
+    cache_flight_leave/3,
     cache_get/3,
     cache_get_entry/3,
     cache_info/1,
@@ -67,10 +82,13 @@
     cache_resize/2,
     cache_save/3,
     cache_scan/4,
+    cache_stale/3,
     cache_stats/1,
+    cache_subscribe/3,
     cache_take/3,
     cache_touch/4,
     cache_ttl/3,
+    cache_unsubscribe/2,
     cache_update_counter/6,
     cache_whereis/1,
     call_time_read/0,
@@ -110,9 +128,14 @@ vocabulary() -> ?VOCABULARY.
 %% makes of the key. What the doors must still make a value of: an answer.
 -type cache() :: reference() | atom().
 -type bytes() :: [] | binary().
+-type token() :: reference().
+-type event() ::
+    {Kind :: atom(), Key :: term(), Cause :: atom()}
+    | {Kind :: atom(), Cause :: atom(), external, Key :: binary()}.
 -type answer() :: {ok, term()} | {external, binary()} | {stored, ets:tid(), pos_integer()}.
 -type put_answer() ::
-    ok | {ok, [pos_integer()] | pos_integer()} | complex | complex_value | {store, ets:tid()}
+    ok | {ok, [pos_integer()] | pos_integer()} | superseded | complex | complex_value
+    | {store, ets:tid()}
     | {weigh, fun((term(), term()) -> pos_integer())}
     | {error, too_large | exists | not_found | {conflict, pos_integer()} | system_limit}.
 
@@ -128,6 +151,33 @@ cache_delete(_Cache, _Key, _Bytes) -> ?nif_stub.
 
 -spec cache_drop(cache()) -> ok.
 cache_drop(_Cache) -> ?nif_stub.
+
+%% Events since the last call, how many more found no room, and whether there may be more; if not,
+%% the next one sends {erlmcp_native_cache, Subscription, ready}.
+-spec cache_events(reference(), pos_integer()) ->
+    {[event()], non_neg_integer(), more | empty}.
+cache_events(_Subscription, _Max) -> ?nif_stub.
+
+%% After is 0 or a flight whose runner died; Ahead how many milliseconds before its end a value is
+%% to be refreshed. The answer's token is to be kept until cache_flight_end/2.
+-spec cache_fetch(cache(), term(), bytes(), non_neg_integer(), default | non_neg_integer()) ->
+    answer() | {refresh, answer(), token()} | {run, token()} | {wait, pid(), pos_integer()}
+    | recursive | complex | {error, too_large}.
+cache_fetch(_Cache, _Key, _Bytes, _After, _Ahead) -> ?nif_stub.
+
+-spec cache_flight_adopt(token()) -> ok | ended.
+cache_flight_adopt(_Token) -> ?nif_stub.
+
+%% Aliases of those who wait, some at a time, until there are no more.
+-spec cache_flight_end(token(), loaded | failed | unused) -> [reference()].
+cache_flight_end(_Token, _Outcome) -> ?nif_stub.
+
+-spec cache_flight_join(cache(), pos_integer(), reference()) ->
+    ok | ended | {error, system_limit}.
+cache_flight_join(_Cache, _Flight, _Alias) -> ?nif_stub.
+
+-spec cache_flight_leave(cache(), pos_integer(), reference()) -> ok.
+cache_flight_leave(_Cache, _Flight, _Alias) -> ?nif_stub.
 
 -spec cache_get(cache(), term(), bytes()) -> answer() | {error, not_found} | complex.
 cache_get(_Cache, _Key, _Bytes) -> ?nif_stub.
@@ -183,8 +233,15 @@ cache_save(_Cache, _Path, _Threads) -> ?nif_stub.
     {[{key, term()} | {{key, term()}, answer()}], non_neg_integer() | done}.
 cache_scan(_Cache, _From, _What, _Limit) -> ?nif_stub.
 
+-spec cache_stale(cache(), term(), bytes()) -> answer() | {error, not_found} | complex.
+cache_stale(_Cache, _Key, _Bytes) -> ?nif_stub.
+
 -spec cache_stats(cache()) -> map().
 cache_stats(_Cache) -> ?nif_stub.
+
+-spec cache_subscribe(cache(), [evicted | expired | replaced | deleted, ...], 1..65536) ->
+    {ok, reference()} | {error, system_limit}.
+cache_subscribe(_Cache, _Kinds, _Capacity) -> ?nif_stub.
 
 -spec cache_take(cache(), term(), bytes()) -> answer() | {error, not_found} | complex.
 cache_take(_Cache, _Key, _Bytes) -> ?nif_stub.
@@ -196,6 +253,9 @@ cache_touch(_Cache, _Key, _Bytes, _Ttl) -> ?nif_stub.
 -spec cache_ttl(cache(), term(), bytes()) ->
     {ok, non_neg_integer() | infinity} | {error, not_found} | complex.
 cache_ttl(_Cache, _Key, _Bytes) -> ?nif_stub.
+
+-spec cache_unsubscribe(cache(), reference()) -> ok.
+cache_unsubscribe(_Cache, _Subscription) -> ?nif_stub.
 
 -spec cache_update_counter(cache(), term(), bytes(), integer(), integer() | none, tuple()) ->
     {ok, integer()} | {error, not_found | not_integer | overflow | too_large} | complex.

@@ -75,7 +75,7 @@ pub fn value_of(form: Form, held: Held, bytes: &[u8]) -> Value<'_, Terms> {
 enum Found {
     Stored,
     Exists,
-    NotFound,
+    Absent,
     Conflict(u64),
     /// Something newer has come since the value's flight began.
     Superseded,
@@ -183,7 +183,7 @@ unsafe fn put_value(
         _ if is_superseded() => (Action::Keep, Found::Superseded),
         (Mode::Always, _) | (Mode::New, None) => (Action::Put(put), Found::Stored),
         (Mode::New, Some(_)) => (Action::Keep, Found::Exists),
-        (Mode::Version(_), None) => (Action::Keep, Found::NotFound),
+        (Mode::Version(_), None) => (Action::Keep, Found::Absent),
         (Mode::Version(version), Some(entry)) if entry.version() != version => {
             (Action::Keep, Found::Conflict(entry.version()))
         }
@@ -215,7 +215,7 @@ unsafe fn answer(
             (Outcome::TooLarge, _) => super::error(env, atoms::too_large()),
             (_, Found::Superseded) => atoms::superseded().as_c_arg(),
             (_, Found::Exists) => super::error(env, atoms::exists()),
-            (_, Found::NotFound) => super::error(env, atoms::not_found()),
+            (_, Found::Absent) => super::error(env, atoms::not_found()),
             (_, Found::Conflict(version)) => {
                 let conflict = [atoms::conflict().as_c_arg(), enif_make_uint64(env, version)];
                 let conflict = enif_make_tuple_from_array(env, conflict.as_ptr(), 2);
