@@ -111,6 +111,8 @@ struct Question<'a> {
     cache: ErlNifTerm,
     after: Option<u64>,
     ahead: u64,
+    /// A lock was busy before: the miss is counted.
+    is_again: bool,
 }
 
 impl Question<'_> {
@@ -154,7 +156,12 @@ impl Question<'_> {
         let (core, pin) = (self.core, self.pin);
         // SAFETY: the caller's promise.
         unsafe {
-            if let Some(entry) = core.cache.get(key, clock::now, pin) {
+            let fresh = if self.is_again {
+                core.cache.peek(key, clock::now, pin)
+            } else {
+                core.cache.get(key, clock::now, pin)
+            };
+            if let Some(entry) = fresh {
                 if is_ageing(entry, self.ahead) {
                     return Some(self.refresh(key, entry));
                 }
@@ -237,15 +244,30 @@ impl Question<'_> {
 
 /// Arguments: cache, key, its external form, the flight whose runner died or 0, and how many
 /// milliseconds before the end of its life a value is to be refreshed, or `default`.
-unsafe fn cache_fetch(env: *mut ErlNifEnv, args: &[ErlNifTerm; 5]) -> Option<ErlNifTerm> {
+unsafe fn cache_fetch(env: *mut ErlNifEnv, args: &[ErlNifTerm; 5]) -> ErlNifTerm {
+    // SAFETY: `env` is the calling environment and `args` its terms.
+    unsafe { fetch(env, args, false) }
+}
+nif!("cache_fetch", 5, Normal, cache_fetch);
+
+unsafe extern "C" fn fetch_again(
+    env: *mut ErlNifEnv,
+    _argc: i32,
+    argv: *const ErlNifTerm,
+) -> ErlNifTerm {
+    // SAFETY: scheduled with five terms.
+    crate::boundary::guarded(env, || unsafe { fetch(env, &*argv.cast(), true) })
+}
+
+unsafe fn fetch(env: *mut ErlNifEnv, args: &[ErlNifTerm; 5], is_again: bool) -> ErlNifTerm {
     let [cache, key, external, after, ahead] = *args;
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
         let (Some(after), Some(ahead)) = (number(env, after), super::options::time(env, ahead))
         else {
-            return Some(enif_make_badarg(env));
+            return enif_make_badarg(env);
         };
-        with_core(env, cache, |core, pin| {
+        let answer = with_core(env, cache, |core, pin| {
             let question = Question {
                 env,
                 core,
@@ -253,28 +275,28 @@ unsafe fn cache_fetch(env: *mut ErlNifEnv, args: &[ErlNifTerm; 5]) -> Option<Erl
                 cache,
                 after: Some(after).filter(|after| *after != 0),
                 ahead: ahead.unwrap_or(core.defaults.refresh_before),
+                is_again,
             };
-            let too_large = Some(super::error(env, atoms::too_large()));
-            let mut busy = false;
-            let answer = with_key!(
-                env,
-                key,
-                external,
-                {
-                    return too_large;
-                },
-                |key: &Key| {
-                    let answer = question.answer(key);
-                    busy = answer.is_none();
-                    answer.unwrap_or(cache)
-                }
-            );
-            (!busy).then_some(answer)
-        })
-        .unwrap_or_else(|| Some(enif_make_badarg(env)))
+            let too_large = super::error(env, atoms::too_large());
+            let mut is_busy = false;
+            let answer = with_key!(env, key, external, too_large, |key: &Key| {
+                let answer = question.answer(key);
+                is_busy = answer.is_none();
+                answer.unwrap_or(too_large)
+            });
+            (!is_busy).then_some(answer)
+        });
+        match answer {
+            None => enif_make_badarg(env),
+            Some(Some(answer)) => answer,
+            Some(None) => {
+                enif_consume_timeslice(env, 100);
+                let name = c"cache_fetch".as_ptr();
+                enif_schedule_nif(env, name, 0, fetch_again, 5, args.as_ptr())
+            }
+        }
     }
 }
-retried_nif!("cache_fetch", 5, Normal, cache_fetch);
 
 unsafe fn number(env: *mut ErlNifEnv, term: ErlNifTerm) -> Option<u64> {
     let mut number = 0;
