@@ -88,7 +88,7 @@ fn named(name: ErlNifTerm, _pin: &Pin) -> Option<&Handle> {
 /// # Safety
 /// `env` must be the calling environment and `term` a term of it.
 #[inline(always)]
-unsafe fn find<'p>(env: *mut ErlNifEnv, term: ErlNifTerm, pin: &'p Pin) -> Option<&'p Handle> {
+unsafe fn find(env: *mut ErlNifEnv, term: ErlNifTerm, pin: &Pin) -> Option<&Handle> {
     let mut object: *const c_void = ptr::null();
     // SAFETY: the caller's promise; an object lives as long as the term, which outlives the pin.
     unsafe {
