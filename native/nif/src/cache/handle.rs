@@ -340,26 +340,10 @@ pub unsafe fn identity(
     Some((handle.name, immediate(handle.owner.load(Ordering::Acquire))))
 }
 
-/// The object of a cache that is there, with a reference to it that is the caller's to release.
+/// For the keeper: the core of a handle that it keeps.
 ///
 /// # Safety
-/// As for [`with_core`].
-pub unsafe fn kept(env: *mut ErlNifEnv, cache: ErlNifTerm) -> Option<*const Handle> {
-    let pin = threads::pin();
-    // SAFETY: the caller's promise; the object lives as long as the pin at least.
-    unsafe {
-        let handle = find(env, cache, &pin)?;
-        handle.core(&pin)?;
-        let object = ptr::from_ref(handle);
-        enif_keep_resource(object.cast());
-        Some(object)
-    }
-}
-
-/// For threads of ours: the core of a handle that they keep.
-///
-/// # Safety
-/// The caller holds a reference to the object.
+/// The keeper holds a reference to the object.
 pub unsafe fn core_of(object: *const Handle, pin: &Pin) -> Option<&Core> {
     // SAFETY: the caller's promise.
     unsafe { &*object }.core(pin)

@@ -5,7 +5,7 @@ use super::answer::Answer;
 use crate::atoms;
 use crate::boundary::inspect_binary;
 use crate::cache::core::Core;
-use crate::cache::handle::{self, Handle};
+use crate::cache::handle::Kept;
 use crate::cache::held::Queue;
 use crate::cache::owned::Owned;
 use cache_core::snapshot::{Control, Error};
@@ -45,8 +45,7 @@ const _: () = assert!(align_of::<Job>() <= 8);
 impl Job {
     /// The cache, for as long as the pin: `None` once it was dropped, which ends the job too.
     pub fn core<'p>(&self, cache: &Kept, pin: &'p Pin) -> Option<&'p Core> {
-        // SAFETY: `cache` keeps the object alive.
-        let core = unsafe { handle::core_of(cache.0, pin) };
+        let core = cache.core(pin);
         if core.is_none() {
             self.is_gone.store(true, Ordering::Relaxed);
             self.control.cancel();
@@ -105,23 +104,10 @@ impl Job {
     }
 }
 
-/// A reference to an object of a cache.
-pub struct Kept(*const Handle);
-
-// SAFETY: objects may be used and released on any thread.
-unsafe impl Send for Kept {}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        // SAFETY: it was kept when this was made.
-        unsafe { enif_release_resource(self.0.cast()) };
-    }
-}
-
 /// A reference to a job.
 struct Reference(*mut Job);
 
-// SAFETY: as above; what is in a job may be used by many threads.
+// SAFETY: objects may be used and released on any thread, and so may what is in a job.
 unsafe impl Send for Reference {}
 
 impl Reference {
@@ -209,7 +195,9 @@ pub unsafe fn begin(
 ) -> ErlNifTerm {
     // SAFETY: the caller's promise; the job is written before anyone else can see it.
     unsafe {
-        let Some(kept) = handle::kept(env, cache).map(Kept) else {
+        let pin = threads::pin();
+        let kept = Kept::new(env, cache, &pin).filter(|kept| kept.core(&pin).is_some());
+        let Some(kept) = kept else {
             return enif_make_badarg(env);
         };
         let system_limit = crate::cache::error(env, atoms::system_limit());

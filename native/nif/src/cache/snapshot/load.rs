@@ -2,13 +2,14 @@
 //! into the live cache, in the order of the file.
 
 use super::answer::{Answer, Loaded};
-use super::job::{self, Job, Kept};
+use super::job::{self, Job};
 use super::save::{path, threads, wall_clock};
 use crate::atoms;
 use crate::cache::clock;
 use crate::cache::core::{Core, Terms};
 use crate::cache::forms::portable::Room;
 use crate::cache::forms::{Atoms, Form, Key};
+use crate::cache::handle::Kept;
 use crate::cache::held::Held;
 use crate::cache::key::shown;
 use crate::cache::options::{named, tuple, Names};

@@ -2,12 +2,13 @@
 //! time; the pool makes portable records of them; the file is written on the job's thread.
 
 use super::answer::Answer;
-use super::job::{self, Job, Kept};
+use super::job::{self, Job};
 use crate::boundary::inspect_binary;
 use crate::cache::clock;
 use crate::cache::core::{held, Core, Terms, SHARED, STORED};
 use crate::cache::forms::portable::Room;
 use crate::cache::forms::Form;
+use crate::cache::handle::Kept;
 use crate::cache::held::Held;
 use crate::cache::options::{name_parts, Names};
 use cache_core::snapshot::{write, Bytes, Head, Record, Records, Walk};
