@@ -16,6 +16,7 @@ rustler::atoms! {
     complex_value,
     concatenated,
     conflict,
+    copied,
     copy,
     damaged,
     default,

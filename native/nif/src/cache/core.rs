@@ -4,7 +4,7 @@ use super::clock;
 use super::events::{self, Hub};
 use super::fetch::CacheFlights;
 use super::forms::{build_value, Built, Form, DECODED};
-use super::held::{Held, Queue};
+use super::held::{Copied, Held, Queue};
 use super::owned::Owned;
 use crate::atoms;
 use cache_core::stats::{Counter, Windows};
@@ -30,6 +30,9 @@ impl Host for Terms {
         if form & SHARED != 0 {
             // SAFETY: such a word was made by `Queue::into_word`, and this is the only release.
             drop(unsafe { Queue::from_word(word) });
+        } else if form == Form::Copied as u8 {
+            // SAFETY: such a word was made by `Copied::into_word`, and this is the only release.
+            drop(unsafe { Copied::from_word(word) });
         }
     }
 }
@@ -228,6 +231,9 @@ pub unsafe fn held(form: u8, word: u64) -> ManuallyDrop<Held> {
     ManuallyDrop::new(if form & SHARED != 0 {
         // SAFETY: the caller's promise.
         Held::Shared(unsafe { Queue::from_word(word) })
+    } else if form == Form::Copied as u8 {
+        // SAFETY: the caller's promise.
+        Held::Copied(unsafe { Copied::from_word(word) })
     } else if form == Form::Word as u8 {
         Held::Word(super::handle::immediate(word))
     } else {
@@ -239,6 +245,8 @@ pub unsafe fn held(form: u8, word: u64) -> ManuallyDrop<Held> {
 pub fn decoded_bytes(entry: &Entry<Terms>) -> usize {
     // SAFETY: the entry's parts belong together.
     match unsafe { &*held(entry.form(), entry.word()) } {
+        // About what it costs, were it decoded.
+        Held::Copied(copied) => copied.size() / 4,
         Held::Shared(queue) if entry.form() & !SHARED == Form::External as u8 => {
             queue.bytes().len().min(DECODED)
         }

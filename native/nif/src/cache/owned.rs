@@ -30,7 +30,7 @@ impl Owned {
     }
 
     /// # Safety
-    /// `env` must be the calling environment.
+    /// `env` must be the calling environment or one that the calling thread owns.
     pub unsafe fn copy(&self, env: *mut ErlNifEnv) -> ErlNifTerm {
         // SAFETY: the caller's promise.
         unsafe { enif_make_copy(env, self.term) }

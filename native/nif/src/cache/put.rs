@@ -5,7 +5,7 @@ use super::core::{expires, Core, Terms, SHARED, STORED};
 use super::fetch::Token;
 use super::forms::{self, Form, NoKey, NotFlat, Scratch};
 use super::handle::{self, changing};
-use super::held::{Held, Queue};
+use super::held::{Copied, Held, Queue};
 use super::key::{read_key, shown};
 use super::options::{Mode, NoExtra, PutOptions};
 use crate::atoms;
@@ -34,6 +34,8 @@ impl<'a> Read<'a> {
                 Some(forms::Value::read(env, term, scratch).map(Read::Flat))
             } else if form == atoms::external().as_c_arg() {
                 forms::Value::read_external(env, term).map(|value| Ok(Read::Flat(value)))
+            } else if form == atoms::copied().as_c_arg() {
+                forms::Value::read_copied(env, term).map(|value| Ok(Read::Flat(value)))
             } else if form == atoms::stored().as_c_arg() {
                 let mut row = 0;
                 let read = enif_get_uint64(env, term, &mut row) != 0;
@@ -67,6 +69,10 @@ pub fn value_of(form: Form, held: Held, bytes: &[u8]) -> Value<'_, Terms> {
         Held::Shared(queue) => {
             let outside = (queue.bytes().len() + Queue::OVERHEAD) as u64;
             Value::new(form | SHARED, queue.into_word(), bytes, outside)
+        }
+        Held::Copied(copied) => {
+            let outside = (copied.size() + Copied::OVERHEAD) as u64;
+            Value::new(form, copied.into_word(), bytes, outside)
         }
     }
 }

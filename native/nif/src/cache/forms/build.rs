@@ -42,6 +42,7 @@ pub unsafe fn build_value(env: *mut ErlNifEnv, form: Form, held: &Held, bytes: &
                     .map_or_else(|| Built::External(queue.term(env)), Built::Term)
             }
             Held::Shared(queue) => Built::Term(queue.term(env)),
+            Held::Copied(copied) => Built::Term(copied.term(env)),
         }
     }
 }
@@ -58,7 +59,7 @@ pub unsafe fn build_key(env: *mut ErlNifEnv, form: Form, bytes: &[u8]) -> ErlNif
             Form::Word => words::term(read_word(bytes, 0)),
             Form::Binary => binary(env, bytes),
             Form::Flat => flat(env, bytes),
-            Form::External => {
+            Form::External | Form::Copied => {
                 external(env, bytes, Atoms::Any).expect("a key's external form is valid")
             }
         }

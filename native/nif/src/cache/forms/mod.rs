@@ -6,6 +6,7 @@
 //! | binary | a binary | its own |
 //! | flat | small tuples, lists, maps, floats, integers of 64 bits | see [`words`] |
 //! | external | every other term | external term format, made by the caller in Erlang |
+//! | copied | values with an external form of 1 to 128 KB | none: see [`crate::cache::held`] |
 //!
 //! A key's form and bytes are equal to another's if and only if the terms are under `=:=`, except
 //! in the external form, where [`Key::same`] asks the VM. Words hold atoms and pids by their
@@ -35,6 +36,9 @@ pub enum Form {
     Binary = 1,
     Flat = 2,
     External = 3,
+    /// Of values only: a term that is copied from an environment of its own. (The number between
+    /// is the core's.)
+    Copied = 5,
 }
 
 impl Form {
@@ -45,6 +49,7 @@ impl Form {
             0 => Form::Word,
             1 => Form::Binary,
             2 => Form::Flat,
+            5 => Form::Copied,
             _ => Form::External,
         }
     }

@@ -44,7 +44,7 @@ impl Room {
     /// Form and bytes must be those of a [`Key`] of this VM.
     pub unsafe fn export_key(&mut self, form: Form, bytes: &[u8], out: &mut Vec<u8>) {
         match form {
-            Form::External => out.extend_from_slice(bytes),
+            Form::External | Form::Copied => out.extend_from_slice(bytes),
             Form::Binary => export_binary(bytes, out),
             // SAFETY: the caller's promise; the environment is ours.
             Form::Word | Form::Flat => unsafe {
@@ -73,7 +73,7 @@ impl Room {
             Form::External => out.extend_from_slice(bytes),
             Form::Binary => export_binary(bytes, out),
             // SAFETY: the caller's promise; the environment is ours.
-            Form::Word | Form::Flat => unsafe {
+            Form::Word | Form::Flat | Form::Copied => unsafe {
                 match build_value(self.env(), form, held, bytes) {
                     Built::Term(term) | Built::External(term) => self.export_term(term, out),
                 }

@@ -3,7 +3,7 @@
 use super::encode::encode;
 use super::words::{is_cell, is_immediate, word};
 use super::{Form, NotFlat, Scratch};
-use crate::cache::held::{Held, Queue};
+use crate::cache::held::{Copied, Held, Queue};
 use rustler::sys::*;
 
 /// Binaries up to this size are copied into the entry, longer ones are shared with the VM.
@@ -19,6 +19,7 @@ enum Content<'a> {
     Word(ErlNifTerm),
     Bytes(&'a [u8]),
     Shared(ErlNifTerm),
+    Copied { term: ErlNifTerm, size: usize },
 }
 
 impl<'a> Value<'a> {
@@ -63,6 +64,30 @@ impl<'a> Value<'a> {
         Some(Self::of_binary(Form::External, binary, bytes))
     }
 
+    /// `{Term, Size}`: a term without references into larger binaries, and the bytes that it
+    /// takes, few enough to copy it in a NIF; `None` when it is no such pair.
+    ///
+    /// # Safety
+    /// `env` must be the calling environment and `pair` a term of it.
+    pub unsafe fn read_copied(env: *mut ErlNifEnv, pair: ErlNifTerm) -> Option<Self> {
+        let (mut arity, mut parts, mut size) = (0, std::ptr::null(), 0);
+        // SAFETY: the caller's promise; a pair has two elements.
+        let term = unsafe {
+            if enif_get_tuple(env, pair, &mut arity, &mut parts) == 0 || arity != 2 {
+                return None;
+            }
+            if enif_get_uint64(env, *parts.add(1), &mut size) == 0 {
+                return None;
+            }
+            *parts
+        };
+        let size = usize::try_from(size).ok()?;
+        Some(Value {
+            form: Form::Copied,
+            content: Content::Copied { term, size },
+        })
+    }
+
     #[inline(always)]
     fn of_binary(form: Form, binary: ErlNifTerm, bytes: &'a [u8]) -> Self {
         let content = if bytes.len() <= INLINE {
@@ -93,6 +118,8 @@ impl<'a> Value<'a> {
             Content::Bytes(_) => Some(Held::Bytes),
             // SAFETY: the caller's promise.
             Content::Shared(binary) => unsafe { Queue::new(env, binary) }.map(Held::Shared),
+            // SAFETY: the caller's promise.
+            Content::Copied { term, size } => unsafe { Copied::new(term, size) }.map(Held::Copied),
         }
     }
 }

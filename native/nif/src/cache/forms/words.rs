@@ -9,7 +9,7 @@
 use rustler::sys::*;
 
 /// So many words the flat form of a term may have. The largest map of its kind fits.
-pub const WORDS: usize = 96;
+pub const WORDS: usize = 192;
 /// The longest binary inside of a flat term: longer ones are shared by the VM.
 pub const BINARY: usize = 64;
 /// The most keys of a map that the VM keeps as two sorted tuples.

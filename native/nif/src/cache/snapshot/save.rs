@@ -71,7 +71,7 @@ impl Batch {
         if !entry.is_fresh(|| now) {
             return;
         }
-        let form = match entry.form() {
+        let mut form = match entry.form() {
             STORED => {
                 self.rows.push((entry.word(), self.entries.len()));
                 Form::External as u8
@@ -82,6 +82,15 @@ impl Batch {
         let held = unsafe { held(form, entry.word()) };
         let value = match &*held {
             Held::Shared(queue) => self.add(queue.bytes()),
+            // The term is the entry's: only its external form goes from here.
+            Held::Copied(_) => {
+                let mut external = Vec::new();
+                let mut room = Room::new().expect("memory for an environment");
+                // SAFETY: the entry's parts belong together.
+                unsafe { room.export_value(Form::Copied, &held, b"", &mut external) };
+                form = Form::External as u8;
+                self.add(&external)
+            }
             _ => self.add(entry.value_bytes()),
         };
         let set = |time: u64| (time != 0).then_some(time);
