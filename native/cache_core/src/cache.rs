@@ -1,6 +1,7 @@
 //! The cache: its operations, its bound, and what it counts.
 
 use crate::entry::{Cause, Entry, Extra, Host, Key, Parts, Value, OVERHEAD};
+use crate::load::Load;
 use crate::policy::Kind;
 use crate::shard::{Locked, OnRemoved, Shard};
 use crate::stats::{Counter, OwnPart, Parts as StatsParts};
@@ -58,7 +59,7 @@ enum Trace {
 
 pub struct Cache<H: Host> {
     shards: Box<[CachePadded<Shard<H>>]>,
-    used: CachePadded<AtomicU64>,
+    load: Load,
     /// The shard that is next to give room to another one.
     hand: AtomicUsize,
     parts: StatsParts,
@@ -66,7 +67,6 @@ pub struct Cache<H: Host> {
     trace: Trace,
     kind: Kind,
     bound: Bound,
-    capacity: AtomicU64,
     largest_capacity: u64,
     max_entry: AtomicU64,
 }
@@ -124,7 +124,7 @@ impl<H: Host> Cache<H> {
         let shard = |number| CachePadded::new(Shard::new(config.policy, now, number));
         Cache {
             shards: (0..shards).map(shard).collect(),
-            used: CachePadded::new(AtomicU64::new(0)),
+            load: Load::new(config.capacity),
             hand: AtomicUsize::new(0),
             parts: StatsParts::new(config.threads),
             tags: Tags::new(shards.min(256) as usize),
@@ -135,7 +135,6 @@ impl<H: Host> Cache<H> {
             },
             kind: config.policy,
             bound: config.bound,
-            capacity: AtomicU64::new(config.capacity),
             largest_capacity: config.capacity.saturating_mul(MAX_GROWTH),
             max_entry: AtomicU64::new(config.max_entry),
         }
@@ -282,11 +281,11 @@ impl<H: Host> Cache<H> {
         let (action, answer) = decide(fresh);
         let outcome = match action {
             Action::Keep => {
-                self.settle(0, freed);
+                self.load.settle(0, freed);
                 Outcome::Done
             }
             Action::Touch(at) => {
-                self.settle(0, freed);
+                self.load.settle(0, freed);
                 if let (Some(found), Some(entry)) = (&found, entry) {
                     shard.set_expires(found, at);
                     // It may lock this shard to tell the policy.
@@ -301,14 +300,14 @@ impl<H: Host> Cache<H> {
                     self.counting(part, on_removed)(entry, cause);
                     freed += u64::from(shard.remove(found));
                 }
-                self.settle(0, freed);
+                self.load.settle(0, freed);
                 Outcome::Done
             }
             Action::Put(put) => {
                 let weight = self.weigh(key, &put);
                 let Some(weight) = weight else {
                     part.count(Counter::Refusals, 1);
-                    self.settle(0, freed);
+                    self.load.settle(0, freed);
                     return Ok((Outcome::TooLarge, answer));
                 };
                 match entry {
@@ -336,7 +335,7 @@ impl<H: Host> Cache<H> {
                 let added = u64::from(weight);
                 let on_removed = &mut self.counting(part, on_removed);
                 freed += self.make_room(&mut shard, added, freed, on_removed);
-                if self.settle(added, freed) {
+                if self.load.settle(added, freed) {
                     Outcome::Stored(version)
                 } else {
                     drop(shard);
@@ -404,42 +403,19 @@ impl<H: Host> Cache<H> {
         freed: u64,
         on_removed: OnRemoved<H>,
     ) -> u64 {
-        let capacity = self.capacity();
-        let used = self.used();
         let share = self.share();
-        let mut evicted = 0;
-        for _ in 0..BATCH {
-            let fits = used + added <= capacity + freed + evicted;
+        self.load.make_room(added, freed, BATCH, || {
             // One entry is the new one.
-            if fits || shard.len() <= 1 || shard.weight() < share - share / 8 {
-                break;
+            if shard.len() <= 1 || shard.weight() < share - share / 8 {
+                return None;
             }
-            match shard.evict(on_removed) {
-                Some(weight) => evicted += u64::from(weight),
-                None => break,
-            }
-        }
-        evicted
+            shard.evict(on_removed)
+        })
     }
 
     /// What a shard holds when all hold the same.
     fn share(&self) -> u64 {
         self.capacity() >> self.shards.len().trailing_zeros()
-    }
-
-    /// Books a change of weight; whether the bound holds afterwards.
-    fn settle(&self, added: u64, freed: u64) -> bool {
-        let used = if added > freed {
-            let more = added - freed;
-            self.used.fetch_add(more, Ordering::AcqRel) + more
-        } else if freed > added {
-            let less = freed - added;
-            self.used.fetch_sub(less, Ordering::AcqRel) - less
-        } else {
-            // At capacity, where all weigh the same: the shared counter is not written.
-            return true;
-        };
-        used <= self.capacity()
     }
 
     /// Evicts until the bound holds, at most a batch, from shards whose locks can be had; whether
@@ -465,7 +441,7 @@ impl<H: Host> Cache<H> {
                 };
                 let spares = usize::from(spared == Some(number));
                 loop {
-                    if self.used() <= self.capacity() {
+                    if self.load.is_within() {
                         self.hand.store(number + 1, Ordering::Relaxed);
                         return true;
                     }
@@ -480,7 +456,7 @@ impl<H: Host> Cache<H> {
                     let Some(weight) = shard.evict(on_removed) else {
                         break;
                     };
-                    self.settle(0, u64::from(weight));
+                    self.load.settle(0, u64::from(weight));
                     left -= 1;
                 }
             }
@@ -505,7 +481,7 @@ impl<H: Host> Cache<H> {
         for _ in 0..most {
             match locked.expire(now, &mut self.counting(part, on_removed)) {
                 Some(weight) => {
-                    self.settle(0, u64::from(weight));
+                    self.load.settle(0, u64::from(weight));
                 }
                 None => return Ok(false),
             }
@@ -606,7 +582,7 @@ impl<H: Host> Cache<H> {
                     &mut self.counting(part, on_removed),
                     &mut condemn,
                 );
-                self.settle(0, u64::from(weight));
+                self.load.settle(0, u64::from(weight));
                 at.id += 1;
             }
             // Empty shards count too: there may be thousands.
@@ -622,12 +598,12 @@ impl<H: Host> Cache<H> {
     // --- The bound and the counts ---
 
     pub fn capacity(&self) -> u64 {
-        self.capacity.load(Ordering::Relaxed)
+        self.load.capacity()
     }
 
     /// The weight of what is held.
     pub fn used(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
+        self.load.used()
     }
 
     pub fn policy(&self) -> Kind {
@@ -643,7 +619,7 @@ impl<H: Host> Cache<H> {
     pub fn resize(&self, capacity: u64) -> bool {
         let fits = capacity <= self.largest_capacity;
         if fits {
-            self.capacity.store(capacity, Ordering::Relaxed);
+            self.load.set_capacity(capacity);
         }
         fits
     }

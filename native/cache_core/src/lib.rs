@@ -9,6 +9,7 @@ pub mod events;
 pub mod flight;
 pub mod glob;
 pub mod index;
+mod load;
 pub mod policy;
 mod reads;
 mod shard;

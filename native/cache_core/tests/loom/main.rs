@@ -10,10 +10,13 @@ mod events;
 mod flight;
 #[path = "../../src/index.rs"]
 mod index;
+#[path = "../../src/load.rs"]
+mod load;
 #[path = "../../src/reads.rs"]
 mod reads;
 mod sync;
 
+mod bound;
 mod flights;
 mod rings;
 mod table;
