@@ -17,6 +17,7 @@ mod encode;
 mod hash;
 mod key;
 pub mod portable;
+mod size;
 mod value;
 mod words;
 

@@ -2,10 +2,12 @@
 //! threads of our own, in environments of our own.
 
 use super::build::{binary, build_key, build_value, external, Built};
+use super::value::INLINE;
 use super::{Atoms, Form, Key, NotFlat, Scratch, Value};
 use crate::cache::held::Held;
 use rustler::sys::*;
 use std::mem::MaybeUninit;
+use std::ops::RangeInclusive;
 use std::ptr::NonNull;
 
 /// The version byte, then the tag and the length of a binary.
@@ -14,6 +16,10 @@ const BINARY: u8 = 109;
 
 /// A compressed form says itself how much room it wants: none is made here, and none taken.
 const COMPRESSED: u8 = 80;
+
+/// Sizes of external forms whose terms are kept instead, as the door does
+/// (`erlmcp_native_cache_terms`).
+const COPIED: RangeInclusive<usize> = INLINE + 1..=128 * 1024;
 
 /// An environment that belongs to no process.
 pub struct Room(NonNull<ErlNifEnv>);
@@ -131,6 +137,9 @@ impl Room {
             let term = import(env, bytes, atoms)?;
             let value = match Value::read(env, term, &mut scratch) {
                 Ok(value) => Some(value),
+                Err(NotFlat) if COPIED.contains(&bytes.len()) => {
+                    Some(Value::copied(term, super::size::of_term(env, term)))
+                }
                 Err(NotFlat) => Value::read_external(env, binary(env, bytes)),
             };
             value.and_then(|value| {

@@ -81,11 +81,15 @@ impl<'a> Value<'a> {
             }
             *parts
         };
-        let size = usize::try_from(size).ok()?;
-        Some(Value {
+        Some(Self::copied(term, usize::try_from(size).ok()?))
+    }
+
+    /// A term that is to be copied, and the bytes that it takes.
+    pub fn copied(term: ErlNifTerm, size: usize) -> Self {
+        Value {
             form: Form::Copied,
             content: Content::Copied { term, size },
-        })
+        }
     }
 
     #[inline(always)]
