@@ -4,6 +4,7 @@
 use crate::explore;
 use crate::index::{Index, Occupancy, Retired};
 use crate::sync::{AtomicBool, Ordering};
+use loom::cell::UnsafeCell;
 use loom::sync::atomic::fence;
 use loom::sync::Arc;
 use std::ptr::NonNull;
@@ -15,9 +16,17 @@ fn hash(key: u32) -> u64 {
 }
 
 struct Entry {
-    key: u32,
+    /// In a cell, so that loom notices if it is read before it is written.
+    key: UnsafeCell<u32>,
     value: u32,
     is_freed: AtomicBool,
+}
+
+impl Entry {
+    fn key(&self) -> u32 {
+        // SAFETY: written once, before it is published.
+        self.key.with(|key| unsafe { *key })
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -60,7 +69,7 @@ impl Shared {
                 !entry.is_freed.load(Ordering::Relaxed),
                 "a freed entry was reached"
             );
-            entry.key == key
+            entry.key() == key
         };
         // SAFETY: pinned.
         let found = unsafe { self.index.get(hash(key), is) };
@@ -106,7 +115,7 @@ impl Writer {
 
     fn entry(&self, key: u32, value: u32) -> NonNull<Entry> {
         let entry = Box::leak(Box::new(Entry {
-            key,
+            key: UnsafeCell::new(key),
             value,
             is_freed: AtomicBool::new(false),
         }));
@@ -127,13 +136,13 @@ impl Writer {
     fn put(&mut self, key: u32, value: u32) {
         let new = self.entry(key, value);
         let index = &self.shared.index;
-        match index.find(hash(key), |entry| entry.key == key) {
+        match index.find(hash(key), |entry| entry.key() == key) {
             Some((place, old)) => {
                 index.replace(place, hash(key), new);
                 self.retire(old);
             }
             None => {
-                let low = |entry: &Entry| hash(entry.key) as u32;
+                let low = |entry: &Entry| hash(entry.key()) as u32;
                 if let Some(table) = index.insert(&mut self.occupancy, hash(key), new, low) {
                     if self.shared.is_unseen() {
                         // SAFETY: no reader is pinned who could have it.
@@ -148,7 +157,7 @@ impl Writer {
 
     fn remove(&mut self, key: u32) {
         let index = &self.shared.index;
-        let found = index.find(hash(key), |entry| entry.key == key);
+        let found = index.find(hash(key), |entry| entry.key() == key);
         let (place, old) = found.expect("the key is there");
         index.remove(&mut self.occupancy, place);
         self.retire(old);

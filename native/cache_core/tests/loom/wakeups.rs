@@ -2,14 +2,15 @@
 
 use crate::events::{Hub, Subscriber};
 use crate::explore;
+use crate::sync::{AtomicBool, Ordering};
 use loom::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 type Handle = Arc<Subscriber<u32>>;
 
 struct Fixture {
     hub: Hub<Handle>,
-    /// Whether there is a wake-up that the subscriber has not come to yet.
+    /// Whether a wake-up is in the subscriber's mailbox.
     waits: AtomicBool,
     told: AtomicUsize,
 }
@@ -17,7 +18,7 @@ struct Fixture {
 impl Fixture {
     fn collect(&self) {
         self.hub.collect(|_: &Handle| {
-            self.waits.store(true, SeqCst);
+            self.waits.swap(true, Ordering::AcqRel);
             self.told.fetch_add(1, SeqCst);
         });
     }
@@ -53,7 +54,7 @@ fn run(preemptions: usize, publishers: u32, each: u32, capacity: usize) {
             })
             .collect();
         let mut received = Vec::new();
-        fixture.waits.store(false, SeqCst);
+        fixture.waits.swap(false, Ordering::AcqRel);
         let more = subscriber.pull(9, |event| received.push(event));
         assert!(!more);
         for thread in threads {
@@ -61,7 +62,7 @@ fn run(preemptions: usize, publishers: u32, each: u32, capacity: usize) {
         }
         fixture.collect();
         let early = received.len();
-        let has_wake_up = fixture.waits.load(SeqCst);
+        let has_wake_up = fixture.waits.swap(false, Ordering::AcqRel);
         subscriber.pull(9, |event| received.push(event));
         assert!(received.len() == early || has_wake_up, "nobody was told");
         assert!(fixture.told.load(SeqCst) <= 2, "told more than once");
