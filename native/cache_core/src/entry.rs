@@ -137,7 +137,7 @@ pub struct Entry<H: Host> {
     visits: AtomicU8,
     key_form: u8,
     form: u8,
-    extra: Option<Box<Extra>>,
+    has_extra: bool,
     word: u64,
     _host: PhantomData<H>,
 }
@@ -165,36 +165,48 @@ impl<H: Host> Entry<H> {
         Layout::from_size_align(Self::HEADER + tail, align_of::<Self>()).expect("small")
     }
 
+    /// What lies behind the header: the extra's pointer if there is one, the key, the value.
+    fn tail_len(&self) -> usize {
+        let extra = usize::from(self.has_extra) * size_of::<Box<Extra>>();
+        extra + usize::from(self.key_len) + usize::from(self.inline_len)
+    }
+
     /// Key and inline bytes must be no longer than the maxima above.
     pub(crate) fn new(key: Key, parts: Parts<H>) -> Pointer<H> {
         let value = std::mem::ManuallyDrop::new(parts.value);
         let key_len = u16::try_from(key.bytes.len()).expect("a short key");
         let inline_len = u16::try_from(value.bytes.len()).expect("short inline bytes");
-        let layout = Self::layout(key.bytes.len() + value.bytes.len());
-        // SAFETY: the layout is not empty; header, key and value fit it in this order.
+        let header = Entry {
+            hash: key.hash as u32,
+            weight: parts.weight,
+            version: parts.version,
+            expires: AtomicU64::new(parts.expires),
+            id: parts.id,
+            // A longer one is as good as this: 49 days.
+            ttl: u32::try_from(parts.ttl).unwrap_or(u32::MAX),
+            key_len,
+            inline_len,
+            visits: AtomicU8::new(0),
+            key_form: key.form,
+            form: value.form,
+            has_extra: parts.extra.is_some(),
+            word: value.word,
+            _host: PhantomData,
+        };
+        let layout = Self::layout(header.tail_len());
+        // SAFETY: the layout is not empty; header, extra, key and value fit it in this order, and
+        // behind the header a pointer is aligned.
         unsafe {
             let block = alloc(layout);
             let Some(entry) = NonNull::new(block.cast::<Self>()) else {
                 handle_alloc_error(layout);
             };
-            entry.write(Entry {
-                hash: key.hash as u32,
-                weight: parts.weight,
-                version: parts.version,
-                expires: AtomicU64::new(parts.expires),
-                id: parts.id,
-                // A longer one is as good as this: 49 days.
-                ttl: u32::try_from(parts.ttl).unwrap_or(u32::MAX),
-                key_len,
-                inline_len,
-                visits: AtomicU8::new(0),
-                key_form: key.form,
-                form: value.form,
-                extra: parts.extra,
-                word: value.word,
-                _host: PhantomData,
-            });
-            let tail = block.add(Self::HEADER);
+            entry.write(header);
+            let mut tail = block.add(Self::HEADER);
+            if let Some(extra) = parts.extra {
+                tail.cast::<Box<Extra>>().write(extra);
+                tail = tail.add(size_of::<Box<Extra>>());
+            }
             tail.copy_from_nonoverlapping(key.bytes.as_ptr(), key.bytes.len());
             tail.add(key.bytes.len())
                 .copy_from_nonoverlapping(value.bytes.as_ptr(), value.bytes.len());
@@ -207,28 +219,33 @@ impl<H: Host> Entry<H> {
     pub(crate) unsafe fn free(entry: Pointer<H>) {
         // SAFETY: the caller's promise; the layout is the one it was made with.
         unsafe {
-            let (tail, form, word) = {
+            let (tail, form, word, has_extra) = {
                 let entry = entry.as_ref();
-                let tail = usize::from(entry.key_len) + usize::from(entry.inline_len);
-                (tail, entry.form, entry.word)
+                (entry.tail_len(), entry.form, entry.word, entry.has_extra)
             };
             H::release(form, word);
-            entry.drop_in_place();
+            if has_extra {
+                entry.add(1).cast::<Box<Extra>>().drop_in_place();
+            }
             dealloc(entry.as_ptr().cast(), Self::layout(tail));
         }
     }
 
     #[inline]
     fn tail(&self) -> *const u8 {
-        std::ptr::from_ref(self)
-            .cast::<u8>()
-            .wrapping_add(Self::HEADER)
+        std::ptr::from_ref(self).wrapping_add(1).cast()
+    }
+
+    #[inline]
+    fn key_start(&self) -> *const u8 {
+        let extra = usize::from(self.has_extra) * size_of::<Box<Extra>>();
+        self.tail().wrapping_add(extra)
     }
 
     #[inline]
     pub fn key_bytes(&self) -> &[u8] {
-        // SAFETY: `new` wrote as many bytes behind the header; entries exist only there.
-        unsafe { std::slice::from_raw_parts(self.tail(), usize::from(self.key_len)) }
+        // SAFETY: `new` wrote as many bytes there; entries exist only where it made them.
+        unsafe { std::slice::from_raw_parts(self.key_start(), usize::from(self.key_len)) }
     }
 
     #[inline]
@@ -248,7 +265,7 @@ impl<H: Host> Entry<H> {
 
     #[inline]
     pub fn value_bytes(&self) -> &[u8] {
-        let after_key = self.tail().wrapping_add(usize::from(self.key_len));
+        let after_key = self.key_start().wrapping_add(usize::from(self.key_len));
         // SAFETY: as above.
         unsafe { std::slice::from_raw_parts(after_key, usize::from(self.inline_len)) }
     }
@@ -277,7 +294,9 @@ impl<H: Host> Entry<H> {
 
     #[inline]
     pub fn extra(&self) -> Option<&Extra> {
-        self.extra.as_deref()
+        let extra: *const Box<Extra> = self.tail().cast();
+        // SAFETY: `new` wrote it there.
+        self.has_extra.then(|| unsafe { &**extra })
     }
 
     /// When its time to live ends.
@@ -317,7 +336,7 @@ impl<H: Host> Entry<H> {
     #[inline]
     pub fn is_fresh(&self, now: impl Fn() -> u64) -> bool {
         let expires = self.expires();
-        if expires == NEVER && self.extra.is_none() {
+        if expires == NEVER && !self.has_extra {
             return true;
         }
         let now = now();

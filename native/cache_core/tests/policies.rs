@@ -455,10 +455,10 @@ fn an_eviction_looks_at_a_bounded_number_of_entries() {
 fn memory_for_each_entry() {
     const ENTRIES: usize = 4_096;
     for (kind, most) in [
-        (Kind::Fifo, 8),
-        (Kind::Random, 8),
-        (Kind::S3Fifo, 8 + 8),
-        (Kind::Lfu, 8 + 8),
+        (Kind::Fifo, 10),
+        (Kind::Random, 10),
+        (Kind::S3Fifo, 10 + 4),
+        (Kind::Lfu, 10 + 8),
         (Kind::Lru, 32 + 34),
     ] {
         let mut shard = Shard::new(kind);

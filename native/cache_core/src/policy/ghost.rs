@@ -1,23 +1,19 @@
-//! The keys that left a short while ago, as fingerprints: 4 to 8 bytes each.
+//! The keys that left a short while ago, as fingerprints: 2 to 4 bytes each.
 
 use super::mix;
 
 /// One cache line.
-const BUCKET: usize = 16;
+const BUCKET: usize = 32;
 
-/// Buckets by the upper bits of the mixed hash, each a queue of its own (newest first), all of
-/// them cut to the same length, so that together they remember about as many as asked. No clock
-/// and no order between the buckets: what a key in a crowded bucket loses, another one gains.
+/// Buckets, each a queue of its own (newest first), all of them cut to the same length, so that
+/// together they remember about as many as asked. No clock and no order between the buckets: what
+/// a key in a crowded bucket loses, another one gains. A stranger is taken for one remembered once
+/// in two thousand times.
 pub(super) struct Ghost {
-    buckets: Vec<[u32; BUCKET]>,
+    buckets: Vec<[u16; BUCKET]>,
 }
 
-/// No fingerprint; [`fingerprint`] never gives it.
-const FREE: u32 = 0;
-
-fn fingerprint(hash: u32) -> u32 {
-    mix(hash) | 1
-}
+const FREE: u16 = 0;
 
 impl Ghost {
     pub fn new() -> Self {
@@ -26,17 +22,19 @@ impl Ghost {
         }
     }
 
-    /// The upper bits, as many as there are bits in the number of buckets (a power of two).
-    fn bucket(fingerprint: u32, buckets: usize) -> usize {
-        ((u64::from(fingerprint) * buckets as u64) >> 32) as usize
+    /// The bucket by the upper bits (the number of buckets is a power of two), the fingerprint,
+    /// which is not `FREE`, by the lower.
+    fn place(&self, hash: u32) -> (usize, u16) {
+        let hash = mix(hash);
+        let bucket = (u64::from(hash) * self.buckets.len() as u64) >> 32;
+        (bucket as usize, (hash as u16).max(1))
     }
 
     /// Remembers a key; of the older ones only so many that about `room` are kept.
     pub fn insert(&mut self, hash: u32, room: usize) {
         self.fit(room);
         let limit = room.div_ceil(self.buckets.len()).clamp(1, BUCKET);
-        let fingerprint = fingerprint(hash);
-        let at = Self::bucket(fingerprint, self.buckets.len());
+        let (at, fingerprint) = self.place(hash);
         let bucket = &mut self.buckets[at];
         bucket[limit..].fill(FREE);
         bucket[..limit].rotate_right(1);
@@ -48,8 +46,7 @@ impl Ghost {
         if self.buckets.is_empty() {
             return false;
         }
-        let fingerprint = fingerprint(hash);
-        let at = Self::bucket(fingerprint, self.buckets.len());
+        let (at, fingerprint) = self.place(hash);
         let bucket = &mut self.buckets[at];
         let Some(place) = bucket.iter().position(|&one| one == fingerprint) else {
             return false;
@@ -59,27 +56,17 @@ impl Ghost {
         true
     }
 
-    /// Grows by halving every bucket as the shard grows; starts again when it got much smaller.
+    /// Starts again when the shard has become much larger or smaller than the ghosts are for. A
+    /// shard that is still filling up has none.
     fn fit(&mut self, room: usize) {
         let wanted = room.div_ceil(BUCKET).next_power_of_two();
         let now = self.buckets.len();
-        if now == 0 || wanted * 4 <= now {
+        if wanted > now || wanted * 4 <= now {
             self.buckets = vec![[FREE; BUCKET]; wanted];
-        } else if wanted > now {
-            let mut buckets = vec![[FREE; BUCKET]; wanted];
-            for old in &self.buckets {
-                // Oldest first, so that the newest comes to lie in front.
-                for &fingerprint in old.iter().rev().filter(|&&one| one != FREE) {
-                    let bucket = &mut buckets[Self::bucket(fingerprint, wanted)];
-                    bucket.rotate_right(1);
-                    bucket[0] = fingerprint;
-                }
-            }
-            self.buckets = buckets;
         }
     }
 
     pub fn memory(&self) -> usize {
-        self.buckets.capacity() * std::mem::size_of::<[u32; BUCKET]>()
+        self.buckets.capacity() * std::mem::size_of::<[u16; BUCKET]>()
     }
 }

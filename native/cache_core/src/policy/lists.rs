@@ -1,6 +1,8 @@
 //! Doubly linked lists of entry numbers, all in one array: 8 bytes an entry, an entry in at most
 //! one list, every operation in constant time.
 
+use crate::slab::reserve;
+
 const ID_BITS: u32 = 30;
 const NONE: u32 = (1 << ID_BITS) - 1;
 
@@ -83,6 +85,8 @@ impl<const N: usize> Lists<N> {
             return;
         }
         if id as usize >= self.nodes.len() {
+            let more = id as usize + 1 - self.nodes.len();
+            reserve(&mut self.nodes, more);
             self.nodes.resize(id as usize + 1, UNLINKED);
         }
         let tag = (list as u32 + 1) << ID_BITS;

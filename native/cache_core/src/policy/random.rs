@@ -1,5 +1,7 @@
 //! A victim at random: what is left of an order costs nothing on a hit.
 
+use crate::slab::reserve;
+
 const ABSENT: u32 = u32::MAX;
 
 pub struct Random {
@@ -24,10 +26,13 @@ impl Random {
     pub(super) fn insert(&mut self, id: u32) {
         let index = id as usize;
         if index >= self.places.len() {
+            let more = index + 1 - self.places.len();
+            reserve(&mut self.places, more);
             self.places.resize(index + 1, ABSENT);
         }
         if self.places[index] == ABSENT {
             self.places[index] = self.ids.len() as u32;
+            reserve(&mut self.ids, 1);
             self.ids.push(id);
         }
         self.newest = id;
