@@ -43,7 +43,7 @@ impl Occupancy {
 /// Where a key's probe begins and what its slot carries above the address.
 #[derive(Clone, Copy)]
 struct Probe {
-    start: usize,
+    hash: u32,
     tag: usize,
 }
 
@@ -51,7 +51,7 @@ impl Probe {
     #[inline]
     fn new(hash: u64) -> Self {
         Probe {
-            start: hash as u32 as usize,
+            hash: hash as u32,
             tag: (hash >> TAG_SHIFT) as usize,
         }
     }
@@ -75,18 +75,32 @@ impl<T> Table<T> {
         Box::into_raw(Box::new(Table { slots }))
     }
 
+    /// Where the probe for a hash begins: any number of slots will do.
     #[inline]
-    fn mask(&self) -> usize {
-        self.slots.len() - 1
+    fn start(&self, hash: u32) -> usize {
+        ((u64::from(hash) * self.slots.len() as u64) >> 32) as usize
+    }
+
+    #[inline]
+    fn after(&self, at: usize) -> usize {
+        let next = at + 1;
+        if next == self.slots.len() {
+            0
+        } else {
+            next
+        }
+    }
+
+    fn before(&self, at: usize) -> usize {
+        at.checked_sub(1).unwrap_or(self.slots.len() - 1)
     }
 
     /// The slot of the entry that `is` accepts, and what it holds.
     #[inline]
     fn find(&self, probe: Probe, is: impl Fn(&T) -> bool) -> Option<(usize, NonNull<T>)> {
-        let mask = self.mask();
-        let mut at = probe.start & mask;
+        let mut at = self.start(probe.hash);
         // One slot is always empty.
-        for _ in 0..=mask {
+        for _ in 0..self.slots.len() {
             // Pairs with the release of whoever published the entry.
             let slot = self.slots[at].load(Ordering::Acquire);
             if slot.is_null() {
@@ -100,21 +114,20 @@ impl<T> Table<T> {
                     return Some((at, entry));
                 }
             }
-            at = (at + 1) & mask;
+            at = self.after(at);
         }
         None
     }
 
     /// Where an entry whose key is not here belongs.
     fn vacancy(&self, probe: Probe) -> (usize, bool) {
-        let mask = self.mask();
-        let mut at = probe.start & mask;
+        let mut at = self.start(probe.hash);
         loop {
             let slot = self.slots[at].load(Ordering::Relaxed);
             if !is_entry(slot) {
                 return (at, !slot.is_null());
             }
-            at = (at + 1) & mask;
+            at = self.after(at);
         }
     }
 
@@ -164,9 +177,8 @@ impl<T> Index<T> {
     /// For the writer: where an entry is, by the low 32 bits of its hash.
     pub fn locate(&self, hash: u32, entry: *const T) -> Option<Place> {
         let table = self.current();
-        let mask = table.mask();
-        let mut at = hash as usize & mask;
-        for _ in 0..=mask {
+        let mut at = table.start(hash);
+        for _ in 0..table.slots.len() {
             let slot = table.slots[at].load(Ordering::Relaxed);
             if slot.is_null() {
                 break;
@@ -174,7 +186,7 @@ impl<T> Index<T> {
             if ptr::addr_eq(address(slot), entry) {
                 return Some(Place(at));
             }
-            at = (at + 1) & mask;
+            at = table.after(at);
         }
         None
     }
@@ -206,17 +218,16 @@ impl<T> Index<T> {
 
     pub fn remove(&self, occupancy: &mut Occupancy, place: Place) {
         let table = self.current();
-        let mask = table.mask();
-        let next = table.slots[(place.0 + 1) & mask].load(Ordering::Relaxed);
+        let next = table.slots[table.after(place.0)].load(Ordering::Relaxed);
         if next.is_null() {
             // No probe goes on from here, nor from the graves before.
             let mut at = place.0;
             table.slots[at].store(ptr::null_mut(), Ordering::Release);
-            at = at.wrapping_sub(1) & mask;
+            at = table.before(at);
             while table.slots[at].load(Ordering::Relaxed).addr() == GRAVE {
                 table.slots[at].store(ptr::null_mut(), Ordering::Release);
                 occupancy.graves -= 1;
-                at = at.wrapping_sub(1) & mask;
+                at = table.before(at);
             }
         } else {
             let grave = ptr::without_provenance_mut(GRAVE);
@@ -229,11 +240,8 @@ impl<T> Index<T> {
     /// A table without graves, larger if there are many entries.
     fn grow(&self, occupancy: &mut Occupancy, hash_of: impl Fn(&T) -> u32) -> Retired<T> {
         let old = self.current();
-        // At most 10 of 16 slots are live afterwards, so that graves have some way to go.
-        let mut slots = MIN_SLOTS;
-        while (occupancy.live + 1) * 16 > slots * 10 {
-            slots *= 2;
-        }
+        // Half of the slots are live afterwards, so that graves have some way to go.
+        let slots = MIN_SLOTS.max((occupancy.live + 1) * 2);
         let new = Table::new(slots);
         // SAFETY: just made, and not yet anyone else's.
         let table = unsafe { &*new };
@@ -242,7 +250,7 @@ impl<T> Index<T> {
             if let Some(entry) = NonNull::new(address(slot)).filter(|_| is_entry(slot)) {
                 let probe = Probe {
                     // SAFETY: what the current table holds is alive under the lock.
-                    start: hash_of(unsafe { entry.as_ref() }) as usize,
+                    hash: hash_of(unsafe { entry.as_ref() }),
                     tag: slot.addr() >> TAG_SHIFT,
                 };
                 let (at, _) = table.vacancy(probe);

@@ -10,9 +10,9 @@ use loom::sync::Arc;
 use std::ptr::NonNull;
 use std::sync::Mutex as StdMutex;
 
-/// Keys of the same tens begin at the same slot.
+/// Keys of the same tens begin at the same slot: in a new table, at the one of that number.
 fn hash(key: u32) -> u64 {
-    u64::from(key / 10) | 7 << 48
+    u64::from(key / 10) << 28 | 7 << 48
 }
 
 struct Entry {
