@@ -1,0 +1,36 @@
+-module(erlmcp_native_sup).
+-include("erlmcp_native_doc.hrl").
+?MODULEDOC(false).
+
+%% What needs a process starts here, and only when it is asked for. Nothing on a hot path waits
+%% for one of them.
+
+-behaviour(supervisor).
+
+-export([start_link/0, start_child/2]).
+-export([init/1]).
+
+-spec start_link() -> supervisor:startlink_ret().
+start_link() ->
+    supervisor:start_link({local, ?MODULE}, ?MODULE, []).
+
+?DOC(false).
+%% Starts a worker that ends by itself and is not restarted, by its start_link/1. The application
+%% must be running.
+-spec start_child(module(), term()) -> supervisor:startchild_ret() | {error, not_started}.
+start_child(Module, Arg) ->
+    Child = #{
+        id => make_ref(),
+        start => {Module, start_link, [Arg]},
+        restart => temporary,
+        modules => [Module]
+    },
+    try
+        supervisor:start_child(?MODULE, Child)
+    catch
+        exit:{noproc, _} -> {error, not_started}
+    end.
+
+-spec init([]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
+init([]) ->
+    {ok, {#{strategy => one_for_one}, []}}.
