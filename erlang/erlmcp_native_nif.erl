@@ -135,7 +135,7 @@ vocabulary() -> ?VOCABULARY.
 -type answer() :: {ok, term()} | {external, binary()} | {stored, ets:tid(), pos_integer()}.
 -type put_answer() ::
     ok | {ok, [pos_integer()] | pos_integer()} | superseded | complex | complex_value
-    | {store, ets:tid()}
+    | {store, ets:tid(), IsSized :: boolean()}
     | {weigh, fun((term(), term()) -> pos_integer())}
     | {error, too_large | exists | not_found | {conflict, pos_integer()} | system_limit}.
 

@@ -51,7 +51,8 @@ explained in docs/caching_strategies.md.
 %%
 %% `capacity': how much it holds, in what `bound' counts: `entries' (default), `bytes' (key, value
 %% and overhead) or `weight', which is what put says, else what `weigher' says, else 1.
-%% `max_entry': the largest entry, in the same unit; a larger one is refused.
+%% `max_entry': the largest entry, in the same unit; a larger one is refused. Default: an eighth of
+%% the capacity.
 %% `policy': who leaves a full cache; default `s3_fifo'.
 %% `ttl': time to live from when an entry is put; default `infinity'.
 %% `idle': time to live from its last use; default `infinity'.
@@ -108,6 +109,8 @@ explained in docs/caching_strategies.md.
 -define(CALL(Name, Args), {?MODULE, Name, Args}).
 %% Entries of one step of a walk.
 -define(STEP, 500).
+%% Of one on a dirty scheduler.
+-define(PURGE, 10_000).
 
 %%% The cache
 
@@ -115,10 +118,10 @@ explained in docs/caching_strategies.md.
 Creates a cache under a name, which must be an atom other than `undefined`. The caller owns it.
 
 `{error, exists}`: there is one of that name. `{error, not_started}`: `store => ets` needs the
-application.
+application. `{error, system_limit}`: there is no thread for the caches to be kept in order by.
 """).
 -spec new(Name :: atom(), Opts :: opts()) ->
-    {ok, handle()} | {error, exists | not_started}.
+    {ok, handle()} | {error, exists | not_started | system_limit}.
 new(Name, Opts) ->
     Call = ?CALL(new, [Name, Opts]),
     _ = erlmcp_native_cache_options:name(Name, Call),
@@ -183,7 +186,7 @@ stats(Cache) ->
 
 ?DOC("""
 Changes the capacity. What no longer fits is evicted before this returns.
-`{error, too_large}`: it is smaller than `max_entry`.
+`{error, too_large}`: it is more than 16 times the capacity that the cache was created with.
 """).
 -spec resize(Cache :: cache(), Capacity :: pos_integer()) -> ok | {error, too_large}.
 resize(Cache, Capacity) when is_integer(Capacity), Capacity > 0, Capacity < 1 bsl 48 ->
@@ -276,9 +279,13 @@ ttl(Cache, Key) ->
 
 ?DOC("""
 Sets the value of a key. Another value, with its times and tags, is replaced.
-`{error, too_large}`: the entry is larger than `max_entry`; the key is then not there.
+`{error, too_large}`: the entry is larger than `max_entry`, or its key than 65,535 bytes; nothing
+has changed.
 """).
 -spec put(Cache :: cache(), Key :: term(), Value :: term()) -> ok | {error, too_large}.
+put(Cache, Key, Value) when byte_size(Value) > 1024 ->
+    Call = ?CALL(put, [Cache, Key, Value]),
+    erlmcp_native_cache_terms:put(Call, Cache, Key, Value, always, default);
 put(Cache, Key, Value) ->
     case erlmcp_native_nif:cache_put(Cache, Key, [], Value, plain) of
         ok -> ok;
@@ -404,8 +411,8 @@ take(Cache, Key) ->
     end.
 
 ?DOC("""
-Starts the time to live and the time to idle of an entry anew, as the cache was created with them,
-and counts as a use. Whether the key is there.
+Starts the time to live and the time to idle of an entry anew, as it was put with them, and counts as
+a use. Whether the key is there.
 """).
 -spec touch(Cache :: cache(), Key :: term()) -> boolean().
 touch(Cache, Key) ->
@@ -536,7 +543,8 @@ invalidate_matching(Cache, Pattern) ->
 count(_Call, _Cache, done, _What, Sum) ->
     {ok, Sum};
 count(Call, Cache, Cursor, What, Sum) ->
-    {Count, Next} = scan(Call, Cache, Cursor, What),
+    Purge = fun() -> erlmcp_native_nif:cache_purge(Cache, Cursor, What, ?PURGE) end,
+    {Count, Next} = on_cache(Call, Purge),
     count(Call, Cache, Next, What, Sum + Count).
 
 %%% Watching and walking

@@ -10,7 +10,9 @@
 
 -define(MAX_TIME, (1 bsl 48 - 1)).
 -define(MAX_SIZE, (1 bsl 48 - 1)).
--define(MAX_QUEUE, 1_048_576).
+-define(MAX_TAGS, 500).
+-define(MAX_TAG_BYTES, 30_000).
+-define(MAX_QUEUE, 65_536).
 
 %% Time to live, idle, weight, stale_for, stale_if_error, tags, dependencies, and the token of the
 %% flight that computed the value.
@@ -27,7 +29,7 @@ new(Opts, Call) when is_map(Opts) ->
     is_map_key(capacity, Opts) orelse
         erlmcp_native_error:badarg(Call, 2, "no capacity is given"),
     All = #{bound := Bound, capacity := Capacity} = maps:merge(defaults(), Opts),
-    maps:get(max_entry, All) =< Capacity orelse
+    maps:get(max_entry, Opts, 1) =< Capacity orelse
         erlmcp_native_error:badarg(Call, 2, "max_entry is beyond the capacity"),
     Bound =:= weight orelse maps:get(weigher, All) =:= none orelse
         erlmcp_native_error:badarg(Call, 2, "a weigher needs the bound weight"),
@@ -90,7 +92,7 @@ put_given(Opts, Token) when Opts =:= #{} ->
     {default, default, default, default, default, [], [], Token};
 put_given(Opts, Token) ->
     Time = fun(Key) -> time(maps:get(Key, Opts, default)) end,
-    Tags = fun(Key) -> [tag(Tag) || Tag <- maps:get(Key, Opts, [])] end,
+    Tags = fun(Key) -> lists:usort([tag(Tag) || Tag <- maps:get(Key, Opts, [])]) end,
     {
         Time(ttl),
         Time(idle),
@@ -107,8 +109,8 @@ is_put(idle, V) -> is_lifetime(V);
 is_put(weight, V) -> is_size(V);
 is_put(stale_for, V) -> is_duration(V);
 is_put(stale_if_error, V) -> is_duration(V);
-is_put(tags, V) -> is_list(V) andalso length_or_none(V) =/= none;
-is_put(depends_on, V) -> is_list(V) andalso length_or_none(V) =/= none;
+is_put(tags, V) -> are_tags(V);
+is_put(depends_on, V) -> are_tags(V);
 is_put(_, _) -> false.
 
 %% What a counter starts from, and the options of its entry.
@@ -126,6 +128,19 @@ lifetime(Time, At, Call) ->
     is_lifetime(Time) orelse
         erlmcp_native_error:badarg(Call, At, "not a number of milliseconds or infinity"),
     time(Time).
+
+%% Few and small enough for one entry.
+are_tags(Tags) when is_list(Tags) ->
+    case length_or_none(Tags) of
+        none -> false;
+        Length -> Length =< ?MAX_TAGS andalso lists:sum([size_of(tag(T)) || T <- Tags]) =< ?MAX_TAG_BYTES
+    end;
+are_tags(_) ->
+    false.
+
+size_of({external, Bytes}) -> byte_size(Bytes);
+size_of(Tag) when is_binary(Tag) -> byte_size(Tag);
+size_of(_) -> 16.
 
 -spec name(term(), erlmcp_native_error:call()) -> atom().
 name(Name, _Call) when is_atom(Name), Name =/= undefined ->

@@ -58,8 +58,9 @@ put(Table, Value, Put) ->
     Row = erlang:unique_integer([positive]),
     true = ets:insert(Table, {Row, Value}),
     try Put(Row) of
+        ok -> ok;
         {ok, Dead} when is_list(Dead) -> delete(Table, Dead), ok;
-        {ok, Version, Dead} -> delete(Table, Dead), {ok, Version};
+        {ok, _Version} = Done -> Done;
         Refused -> delete(Table, [Row]), Refused
     catch
         Class:Reason:Stack ->
@@ -116,7 +117,7 @@ tick(#state{table = Table, cache = Cache} = State) ->
     delete(Table, State#state.dead),
     try erlmcp_native_nif:cache_dead(Cache, ?STEP) of
         Dead ->
-            %% Where there were that many, there are more.
+            %% Where there were that many, there are more. Taken rows may be as many again.
             After = if length(Dead) < ?STEP -> ?INTERVAL; true -> 0 end,
             _ = erlang:send_after(After, self(), tick),
             {noreply, State#state{dead = Dead}}

@@ -71,9 +71,9 @@ key({external, Bytes}) -> binary_to_term(Bytes).
     Key :: term(),
     Value :: term(),
     Mode :: always | new | {version, non_neg_integer()},
-    Options :: erlmcp_native_cache_options:put_tuple().
+    Options :: erlmcp_native_cache_options:put_tuple() | default.
 put(Call, Cache, Key, Value, Mode, Options) ->
-    give(Value, plain, #put{
+    give(own(Value), plain, #put{
         call = Call, cache = Cache, key = Key, value = Value, mode = Mode, options = Options
     }).
 
@@ -81,6 +81,15 @@ put(Call, Cache, Key, Value, Mode, Options) ->
 -spec put_on(term(), erlmcp_native_error:call()) -> ok | {error, too_large}.
 put_on(Answer, {_, put, [Cache, Key, Value]} = Call) ->
     put_answered(Answer, Value, plain, #put{call = Call, cache = Cache, key = Key, value = Value}).
+
+%% What is not held by reference is copied anyway; what is must not keep more alive.
+own(Value) when is_binary(Value), byte_size(Value) > 1024 ->
+    case 2 * binary:referenced_byte_size(Value) > 3 * byte_size(Value) of
+        true -> binary:copy(Value);
+        false -> Value
+    end;
+own(Value) ->
+    Value.
 
 give(Given, Form, #put{cache = Cache, key = Key, bytes = Bytes} = Put) ->
     try
@@ -104,13 +113,8 @@ put_answered(complex_value, _Given, _Form, #put{value = Value} = Put) ->
     give(term_to_binary(Value), external, Put);
 put_answered({weigh, Weigher}, Given, Form, #put{key = Key, value = Value} = Put) ->
     give(Given, Form, weighed(weight(Weigher, Key, Value), Put));
-put_answered({store, Table, Bound}, _Given, _Form, #put{value = Value} = Put) ->
-    Sized =
-        case Bound of
-            %% The NIF cannot see how large a row is.
-            bytes -> weighed(erlang:external_size(Value), Put);
-            _ -> Put
-        end,
+put_answered({store, Table, IsSized}, _Given, _Form, #put{value = Value} = Put) ->
+    Sized = if IsSized -> weighed(erlang:external_size(Value), Put); true -> Put end,
     erlmcp_native_cache_store:put(Table, Value, fun(Row) -> give(Row, stored, Sized) end);
 put_answered(Answer, _Given, _Form, _Put) ->
     Answer.

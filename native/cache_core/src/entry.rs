@@ -80,6 +80,10 @@ impl<'a, H: Host> Value<'a, H> {
     pub fn bytes_held(&self) -> u64 {
         self.bytes.len() as u64 + self.outside
     }
+
+    pub fn form(&self) -> u8 {
+        self.form
+    }
 }
 
 impl<H: Host> Drop for Value<'_, H> {

@@ -337,7 +337,12 @@ unsafe fn cache_dead(env: *mut ErlNifEnv, args: &[ErlNifTerm; 2]) -> ErlNifTerm 
             return enif_make_badarg(env);
         }
         with_core(env, args[0], |core, _| {
-            rows(env, core, most.min(MOST) as usize)
+            let most = most.min(MOST) as usize;
+            let mut list = rows(env, core, most);
+            for row in std::iter::from_fn(|| core.taken_rows.pop()).take(most) {
+                list = enif_make_list_cell(env, enif_make_uint64(env, row), list);
+            }
+            list
         })
         .unwrap_or_else(|| enif_make_badarg(env))
     }

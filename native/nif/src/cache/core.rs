@@ -60,8 +60,9 @@ pub struct Core {
     pub table: Option<Owned>,
     pub weigher: Option<Owned>,
     heir: Option<(ErlNifPid, Owned)>,
-    /// Rows of the table whose entries are gone.
+    /// Rows of the table whose entries are gone; those that someone has taken and still reads.
     pub dead_rows: SegQueue<u64>,
+    pub taken_rows: SegQueue<u64>,
     pub windows: Mutex<Windows>,
     /// Of the values that are being computed; those who run them hold it too.
     pub flights: Arc<CacheFlights>,
@@ -88,6 +89,7 @@ impl Core {
             weigher,
             heir,
             dead_rows: SegQueue::new(),
+            taken_rows: SegQueue::new(),
             windows: Mutex::new(Windows::new(clock::now())),
             flights: Arc::new(CacheFlights::new(FLIGHT_PARTS)),
             hub: Hub::default(),
@@ -136,6 +138,13 @@ impl Core {
         events::publish(&self.hub, entry, cause);
         if entry.form() == STORED {
             self.dead_rows.push(entry.word());
+        }
+    }
+
+    /// As [`Core::removed`], where the value was the answer.
+    pub fn taken(&self, entry: &Entry<Terms>) {
+        if entry.form() == STORED {
+            self.taken_rows.push(entry.word());
         }
     }
 

@@ -10,9 +10,8 @@ use super::key::{read_key, shown};
 use super::options::{Mode, NoExtra, PutOptions};
 use crate::atoms;
 use cache_core::threads::Pin;
-use cache_core::{Action, Cause, Entry, Key, Outcome, Put, Value};
+use cache_core::{Action, Bound, Cause, Entry, Key, Outcome, Put, Value};
 use rustler::sys::*;
-use std::cell::Cell;
 
 /// A value read from its term.
 enum Read<'a> {
@@ -46,10 +45,11 @@ impl<'a> Read<'a> {
         }
     }
 
-    /// Takes hold of what the value refers to. `None` when there is no memory.
-    unsafe fn hold(&self, env: *mut ErlNifEnv) -> Option<Value<'a, Terms>> {
+    /// Takes hold of what the value refers to; of a row the door says how large it is. `None` when
+    /// there is no memory.
+    unsafe fn hold(&self, env: *mut ErlNifEnv, row_size: u64) -> Option<Value<'a, Terms>> {
         match self {
-            Read::Row(row) => Some(Value::new(STORED, *row, b"", 0)),
+            Read::Row(row) => Some(Value::new(STORED, *row, b"", row_size)),
             Read::Flat(value) => {
                 // SAFETY: the caller's promise.
                 let held = unsafe { value.hold(env) }?;
@@ -110,10 +110,12 @@ unsafe fn put(
         };
         let is_plain = form == atoms::plain().as_c_arg();
         let read = match (read, &core.table) {
-            (Ok(Read::Flat(value)), Some(table)) if is_plain && value.form == Form::Flat => {
-                return Some(store_in(env, table));
+            (Ok(Read::Flat(value)), Some(table))
+                if is_plain && value.form == Form::Flat && enif_is_number(env, term) == 0 =>
+            {
+                return Some(store_in(env, core, table));
             }
-            (Err(NotFlat), Some(table)) => return Some(store_in(env, table)),
+            (Err(NotFlat), Some(table)) => return Some(store_in(env, core, table)),
             (Err(NotFlat), None) => return Some(atoms::complex_value().as_c_arg()),
             (Ok(read), _) => read,
         };
@@ -123,7 +125,7 @@ unsafe fn put(
                 return Some(enif_make_tuple_from_array(env, parts.as_ptr(), 2));
             }
         }
-        let Some(value) = read.hold(env) else {
+        let Some(value) = read.hold(env, options.weight) else {
             return Some(super::error(env, atoms::system_limit()));
         };
         shown(env, &key, |key| {
@@ -132,11 +134,13 @@ unsafe fn put(
     }
 }
 
-unsafe fn store_in(env: *mut ErlNifEnv, table: &super::owned::Owned) -> ErlNifTerm {
+/// `{store, Table, IsSized}`: whether the row's bytes are wanted as the weight.
+unsafe fn store_in(env: *mut ErlNifEnv, core: &Core, table: &super::owned::Owned) -> ErlNifTerm {
     // SAFETY: the calling environment.
     unsafe {
-        let parts = [atoms::store().as_c_arg(), table.copy(env)];
-        enif_make_tuple_from_array(env, parts.as_ptr(), 2)
+        let is_sized = super::boolean(core.cache.bound() == Bound::Bytes);
+        let parts = [atoms::store().as_c_arg(), table.copy(env), is_sized];
+        enif_make_tuple_from_array(env, parts.as_ptr(), 3)
     }
 }
 
@@ -150,6 +154,7 @@ unsafe fn put_value(
     options: &PutOptions,
 ) -> Option<ErlNifTerm> {
     // SAFETY: the caller's promise.
+    let is_row = value.form() == STORED;
     let token = match options
         .token
         .map(|token| unsafe { Token::read(env, token) })
@@ -197,7 +202,7 @@ unsafe fn put_value(
     };
     let (outcome, found) = core.cache.write(key, now, pin, on_removed, decide).ok()?;
     // SAFETY: as above.
-    Some(unsafe { answer(env, core, cache, mode, outcome, found) })
+    Some(unsafe { answer(env, (core, is_row), cache, mode, outcome, found) })
 }
 
 /// A number that differs from put to put.
@@ -209,7 +214,7 @@ fn chance(key: &Key, now: u64) -> u64 {
 
 unsafe fn answer(
     env: *mut ErlNifEnv,
-    core: &Core,
+    (core, is_row): (&Core, bool),
     cache: ErlNifTerm,
     mode: Mode,
     outcome: Outcome,
@@ -230,7 +235,9 @@ unsafe fn answer(
             }
             (Outcome::Stored(version) | Outcome::Over(version), Found::Stored) => {
                 let done = match mode {
-                    Mode::Always => dead_rows(env, core),
+                    // Who has put a row knows the table.
+                    Mode::Always if is_row => dead_rows(env, core),
+                    Mode::Always => atoms::ok().as_c_arg(),
                     Mode::New | Mode::Version(_) => super::ok(env, enif_make_uint64(env, version)),
                 };
                 if matches!(outcome, Outcome::Over(_)) {
@@ -249,7 +256,7 @@ unsafe fn dead_rows(env: *mut ErlNifEnv, core: &Core) -> ErlNifTerm {
     const MOST: usize = 64;
     // SAFETY: the calling environment.
     unsafe {
-        if core.table.is_none() || core.dead_rows.is_empty() {
+        if core.dead_rows.is_empty() {
             return atoms::ok().as_c_arg();
         }
         super::ok(env, super::bulk::rows(env, core, MOST))
@@ -308,18 +315,16 @@ unsafe fn cache_delete(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3]) -> Option<Er
 }
 retried_nif!("cache_delete", 3, Normal, cache_delete);
 
-/// The row of a table is the taker's to delete.
+/// The row of a table is left to the table's owner, so that the taker finds it.
 unsafe fn cache_take(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3]) -> Option<ErlNifTerm> {
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
         let none = super::error(env, atoms::not_found());
         change(env, args[0], args[1], args[2], none, |core, pin, key| {
             core.supersede(key).ok()?;
-            let taken = Cell::new(false);
-            let on_removed = &mut |entry: &Entry<Terms>, cause| {
-                if cause != Cause::Explicit || !taken.get() {
-                    core.removed(entry, cause);
-                }
+            let on_removed = &mut |entry: &Entry<Terms>, cause| match cause {
+                Cause::Explicit => core.taken(entry),
+                _ => core.removed(entry, cause),
             };
             let decide =
                 |entry: Option<&Entry<Terms>>| (Action::Remove, entry.map(std::ptr::from_ref));
@@ -417,7 +422,7 @@ unsafe fn cache_update_counter(env: *mut ErlNifEnv, args: &[ErlNifTerm; 6]) -> O
                     };
                     let term = enif_make_int64(env, sum);
                     let read = forms::Value::read(env, term, &mut scratch).map(Read::Flat);
-                    let Some(value) = read.ok().and_then(|read| read.hold(env)) else {
+                    let Some(value) = read.ok().and_then(|read| read.hold(env, 0)) else {
                         return (Action::Keep, Sum::NotInteger);
                     };
                     let (ttl, expires, extra) = match entry {
