@@ -20,6 +20,7 @@ explained in docs/caching_strategies.md.
 -export([fetch/3, fetch/4]).
 -export([invalidate_tag/2, invalidate_dependents/2, invalidate_prefix/2, invalidate_matching/2]).
 -export([subscribe/2, unsubscribe/2, events/2, fold/3, keys/1, keys/2]).
+-export([save/2, load/2, load/3, warm/2, warm/3, start_warmer/3, stop_warmer/1]).
 -export([format_error/2]).
 -export_type([
     cache/0, handle/0, opts/0, put_opts/0, counter_opts/0, entry/0, version/0, loader/0,
@@ -648,6 +649,104 @@ keys(Cache, Cursor) ->
 
 scan(Call, Cache, Cursor, What) ->
     on_cache(Call, fun() -> erlmcp_native_nif:cache_scan(Cache, Cursor, What, ?STEP) end).
+
+%%% Files and warming
+
+?DOC("""
+Writes what the cache holds to a file: beside the live cache, in the order of its policy, with the
+time that each entry has left, its tags and its weight. Entries that are put or deleted meanwhile
+may be in it or not. Until all is on the disk, the file is the one that was there before, whatever
+happens; it is for its owner alone to read. The new one is under way as `File.tmp`.
+
+A thread of the library does the work, and gives up when the caller dies. `entries` and `bytes` say
+what was written. `{error, {file, Posix}}`: as the file module says it; `{error, busy}`: another save
+to this file is under way; `{error, system_limit}`: sixteen saves and loads are; `{error,
+no_cache}`: the cache was dropped meanwhile.
+""").
+-spec save(Cache :: cache(), File :: file:name_all()) ->
+    {ok, erlmcp_native_cache_snapshot:saved()} | {error, erlmcp_native_cache_snapshot:reason()}.
+save(Cache, File) ->
+    erlmcp_native_cache_snapshot:save(Cache, File, ?CALL(save, [Cache, File])).
+
+?DOC("""
+As `load/3` with no options.
+""").
+-spec load(Cache :: cache(), File :: file:name_all()) ->
+    {ok, erlmcp_native_cache_snapshot:loaded()} | {error, erlmcp_native_cache_snapshot:reason()}.
+load(Cache, File) ->
+    erlmcp_native_cache_snapshot:load(Cache, File, #{}, ?CALL(load, [Cache, File])).
+
+?DOC("""
+Puts what a file of `save/2` holds into the cache. The time that has passed since by the wall clock
+counts. The whole file is verified before anything is put; one that is damaged, truncated, not
+a snapshot or of a newer version is refused. Neither the policy nor the bound need be those of the
+cache that was saved: where there is no room for all, the order says who stays.
+
+Options: `overwrite`, whether keys that are there get the file's value (default `false`); `atoms`,
+`any` to make atoms that this node does not know (default `existing`: such entries are left out,
+since atoms are never freed); `timeout` in milliseconds (default `infinity`), after which
+what was put stays.
+
+The counts: `loaded`; `present`, left as they were; `expired` since; `too_large` for this cache; and
+`undecodable`, of unknown atoms for the most part.
+""").
+-spec load(
+    Cache :: cache(), File :: file:name_all(), Opts :: erlmcp_native_cache_snapshot:load_opts()
+) ->
+    {ok, erlmcp_native_cache_snapshot:loaded()} | {error, erlmcp_native_cache_snapshot:reason()}.
+load(Cache, File, Opts) ->
+    erlmcp_native_cache_snapshot:load(Cache, File, Opts, ?CALL(load, [Cache, File, Opts])).
+
+?DOC("""
+As `warm/3` with no options.
+""").
+-spec warm(Cache :: cache(), Source :: erlmcp_native_cache_warm:source()) ->
+    {ok, erlmcp_native_cache_warm:warmed()} | {error, Reason :: term()}.
+warm(Cache, Source) ->
+    erlmcp_native_cache_warm:warm(Cache, Source, #{}, ?CALL(warm, [Cache, Source])).
+
+?DOC("""
+Fills the cache from elsewhere: `{file, Name}` of `save/2`; `{function, Fun}`, whose fun of no arguments
+answers `{ok, Entries}`, `{more, Entries, NextFun}` or `{error, Reason}`, entries being `{Key, Value}`
+or `{Key, Value, PutOpts}`; `{node, Node}` or `{node, Node, Name}`, the cache of this or that name on
+another node, in chunks of about a megabyte, with the time that entries have left but without tags.
+
+Options are those of `load/3`; the timeout is looked at between batches of a fun. Keys that are there
+stay as they are unless `overwrite` is `true`. What was put before an error stays. `{error,
+{raised, Class, Reason}}`: the fun raised this; `{error, {node, Node, Reason}}`: the node did, or could
+not be reached; `{error, {bad_entry, Entry}}` and `{error, {bad_batch, Term}}`: the fun answered that.
+""").
+-spec warm(
+    Cache :: cache(),
+    Source :: erlmcp_native_cache_warm:source(),
+    Opts :: erlmcp_native_cache_warm:opts()
+) -> {ok, erlmcp_native_cache_warm:warmed()} | {error, Reason :: term()}.
+warm(Cache, Source, Opts) ->
+    erlmcp_native_cache_warm:warm(Cache, Source, Opts, ?CALL(warm, [Cache, Source, Opts])).
+
+?DOC("""
+Starts a process that warms the cache as `warm/3` does: at its start, and every `interval` milliseconds;
+with `blocking` this waits for the first time, and fails if that does. See
+erlmcp_native_cache_warmer, also for one under a supervisor of yours. It ends with the
+cache. `{error, not_started}`: the application is not running.
+""").
+-spec start_warmer(
+    Cache :: cache(),
+    Source :: erlmcp_native_cache_warm:source(),
+    Opts :: erlmcp_native_cache_warmer:opts()
+) -> {ok, pid()} | {error, Reason :: term()}.
+start_warmer(Cache, Source, Opts) ->
+    Call = ?CALL(start_warmer, [Cache, Source, Opts]),
+    erlmcp_native_cache_warmer:start(Cache, Source, Opts, Call).
+
+?DOC("""
+Ends a warmer, and a run of it that is under way.
+""").
+-spec stop_warmer(Warmer :: pid()) -> ok.
+stop_warmer(Warmer) when is_pid(Warmer) ->
+    erlmcp_native_cache_warmer:stop(Warmer);
+stop_warmer(Warmer) ->
+    erlmcp_native_error:badarg(?CALL(stop_warmer, [Warmer]), 1, "not a pid").
 
 ?DOC(false).
 -spec format_error(term(), list()) -> #{pos_integer() | general => unicode:chardata()}.
