@@ -79,6 +79,7 @@ checked(Path, Call) when is_binary(Path), Path =/= <<>> ->
 checked(_, Call) ->
     no_name(Call).
 
+-spec no_name(erlmcp_native_error:call()) -> no_return().
 no_name(Call) ->
     erlmcp_native_error:badarg(Call, 2, "not a file name").
 

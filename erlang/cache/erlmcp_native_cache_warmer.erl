@@ -12,8 +12,8 @@ warm. Each run is a process of its own, one at a time. A warmer ends when its ca
 
 -export([child_spec/3, start_link/1, run/1, info/1]).
 -export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
-%% For erlmcp_native_cache.
--export([start/4, stop/1]).
+%% For erlmcp_native_cache, and for spawn.
+-export([start/4, stop/1, work/3]).
 -export_type([opts/0, info/0]).
 
 -type opts() :: #{
@@ -225,20 +225,21 @@ ended(State) ->
 begin_run(#state{worker = none} = State) ->
     #state{cache = Cache, source = Source, opts = Opts} = State,
     WarmOpts = maps:without([interval, at_start, blocking], Opts),
-    Warm = fun() -> exit({warmed, warm(Cache, Source, WarmOpts)}) end,
-    {Pid, Monitor} = spawn_opt(Warm, [link, monitor]),
+    {Pid, Monitor} = spawn_opt(?MODULE, work, [Cache, Source, WarmOpts], [link, monitor]),
     Timer = start_timer(maps:get(timeout, Opts), {overdue, Pid}),
     Worker = {Pid, Monitor, erlang:monotonic_time(millisecond), Timer},
     State#state{worker = Worker, timer = cancel(State#state.timer)};
 begin_run(State) ->
     State.
 
-%% Source and options have been checked.
-warm(Cache, Source, Opts) ->
-    try
-        erlmcp_native_cache:warm(Cache, Source, Opts)
+?DOC(false).
+%% A run, in a process of its own. Source and options have been checked.
+-spec work(erlmcp_native_cache:cache(), erlmcp_native_cache_warm:source(), map()) -> no_return().
+work(Cache, Source, Opts) ->
+    try erlmcp_native_cache:warm(Cache, Source, Opts) of
+        Result -> exit({warmed, Result})
     catch
-        error:badarg -> {error, no_cache}
+        error:badarg -> exit({warmed, {error, no_cache}})
     end.
 
 overdue(#state{worker = {Pid, Monitor, _, _}} = State) ->
