@@ -13,6 +13,12 @@
     {ok, term()} | {external, binary()} | {stored, ets:tid(), integer()}.
 -type given_key() :: {key, term()} | {external, binary()}.
 
+%% Bytes of binaries and external formats: up to the first they lie in the entry. Up to the second a
+%% term is kept instead of its external format if it takes no more than the third.
+-define(INSIDE, 1024).
+-define(COPIED, 131_072).
+-define(COPIED_SIZE, 262_144).
+
 -record(put, {
     call :: erlmcp_native_error:call(),
     cache :: erlmcp_native_cache:cache(),
@@ -83,7 +89,7 @@ put_on(Answer, {_, put, [Cache, Key, Value]} = Call) ->
     put_answered(Answer, Value, plain, #put{call = Call, cache = Cache, key = Key, value = Value}).
 
 %% What is not held by reference is copied anyway; what is must not keep more alive.
-own(Value) when is_binary(Value), byte_size(Value) > 1024 ->
+own(Value) when is_binary(Value), byte_size(Value) > ?INSIDE ->
     case 2 * binary:referenced_byte_size(Value) > 3 * byte_size(Value) of
         true -> binary:copy(Value);
         false -> Value
@@ -110,7 +116,7 @@ give(Given, Form, #put{cache = Cache, key = Key, bytes = Bytes} = Put) ->
 put_answered(complex, Given, Form, #put{key = Key} = Put) ->
     give(Given, Form, Put#put{bytes = term_to_binary(Key)});
 put_answered(complex_value, _Given, _Form, #put{value = Value} = Put) ->
-    give(term_to_binary(Value), external, Put);
+    give_complex(term_to_binary(Value), Put);
 put_answered({weigh, Weigher}, Given, Form, #put{key = Key, value = Value} = Put) ->
     give(Given, Form, weighed(weight(Weigher, Key, Value), Put));
 put_answered({store, Table, IsSized}, _Given, _Form, #put{value = Value} = Put) ->
@@ -118,6 +124,18 @@ put_answered({store, Table, IsSized}, _Given, _Form, #put{value = Value} = Put) 
     erlmcp_native_cache_store:put(Table, Value, fun(Row) -> give(Row, stored, Sized) end);
 put_answered(Answer, _Given, _Form, _Put) ->
     Answer.
+
+%% The VM copies a term faster than it decodes one, but the term takes more memory than its external
+%% format, and a NIF may copy only so much at once.
+give_complex(Bytes, Put) when byte_size(Bytes) =< ?INSIDE; byte_size(Bytes) > ?COPIED ->
+    give(Bytes, external, Put);
+give_complex(Bytes, Put) ->
+    %% Made anew, it refers to no larger binary.
+    Term = binary_to_term(Bytes),
+    case erts_debug:flat_size(Term) * erlang:system_info(wordsize) of
+        Size when Size =< ?COPIED_SIZE -> give({Term, Size + byte_size(Bytes)}, copied, Put);
+        _ -> give(Bytes, external, Put)
+    end.
 
 weighed(Weight, #put{options = default} = Put) ->
     weighed(Weight, Put#put{options = erlmcp_native_cache_options:put_given(#{}, default)});
