@@ -343,6 +343,7 @@ sample(Subjects, Operations, #{sample := Sample}) ->
     _ = [
         erlmcp_bench_crowd:among(Others, fun() ->
             apart(fun() ->
+                _ = process_flag(priority, high),
                 sample(Call, Operations, maps:get(Name, Histograms), clock() + Sample div ?CHUNKS)
             end)
         end)

@@ -90,6 +90,13 @@ targets() ->
                 {observed, beyond_key_and_value, at_most, 96}
             ),
             Target(
+                <<"the same under lru">>,
+                cache_memory,
+                [memory_integers_1m, memory_binaries_1m],
+                native_lru,
+                {observed, beyond_key_and_value, at_most, 96}
+            ),
+            Target(
                 <<"5 million inserts: resident growth when full">>,
                 cache_flood,
                 [flood_5m_into_100mb],
@@ -109,5 +116,12 @@ targets() ->
                 [get_and_put_by_4],
                 native,
                 {against, get_and_put_by_1, 1.0}
+            ),
+            Target(
+                <<"the same in a cache of 2,048 entries">>,
+                cache_processes,
+                [get_and_put_small_by_4],
+                native,
+                {against, get_and_put_small_by_1, 1.0}
             )
         ].

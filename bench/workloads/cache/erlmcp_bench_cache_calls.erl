@@ -233,19 +233,35 @@ perform([], _, _, _, Count) ->
     Count.
 
 %% Several processes: hits on a thousand keys, the first the most frequent; and gets and puts by
-%% one process that does both against two that get and two that put.
+%% one process that does both against two that get and two that put, in a cache of many shards
+%% and in one so small that it has a single lock for its writers.
 
 crowds() ->
-    Reads = [
-        {list_to_atom("get_by_" ++ integer_to_list(Processes)), lists:duplicate(Processes, get)}
-     || Processes <- [1, 2, 4, 8, 16, 32, 64]
+    Gets = [
+        {list_to_atom("get_by_" ++ integer_to_list(Processes)), Modes, 2048, lists:duplicate(Processes, get)}
+     || {Processes, Modes} <- [
+            {1, all()},
+            {2, [standard, full]},
+            {4, all()},
+            {8, [standard, full]},
+            {16, [standard, full]},
+            {32, [standard, full]},
+            {64, all()}
+        ]
+    ],
+    Both = [
+        {get_and_put_by_1, all(), 100_000, [both]},
+        {get_and_put_by_4, all(), 100_000, [get, put, get, put]},
+        {get_and_put_small_by_1, all(), 2048, [both]},
+        {get_and_put_small_by_4, all(), 2048, [get, put, get, put]}
     ],
     [
         bench_case(cache_processes, Id, 0, #{
             expected => ?WORKER,
             operations => ?WORKER,
+            modes => Modes,
             subjects => [
-                subject(Cache, 2048, fun(#{get := Get, put := Put} = Of, Held) ->
+                subject(Cache, Capacity, fun(#{get := Get, put := Put} = Of, Held) ->
                     lists:foreach(fun(Key) -> Put(Held, Key, Key) end, lists:seq(1, 1000)),
                     Calls = [
                         begin
@@ -254,12 +270,12 @@ crowds() ->
                         end
                      || {Kind, Number} <- lists:zip(Kinds, lists:seq(1, length(Kinds)))
                     ],
-                    opened(Of, Held, 2048, Calls)
+                    opened(Of, Held, Capacity, Calls)
                 end)
              || Cache <- caches([native_lru])
             ]
         })
-     || {Id, Kinds} <- Reads ++ [{get_and_put_by_1, [both]}, {get_and_put_by_4, [get, put, get, put]}]
+     || {Id, Modes, Capacity, Kinds} <- Gets ++ Both
     ].
 
 process(Kind, Seed) ->

@@ -61,6 +61,8 @@ native(Name, Options) ->
         role => measured,
         version => erlmcp_bench_suite:version(erlmcp_native),
         new => fun(Capacity) ->
+            %% What is stored in ETS needs the application's processes.
+            {ok, _} = application:ensure_all_started(erlmcp_native),
             Unique = list_to_atom("erlmcp_bench_" ++ integer_to_list(erlang:unique_integer([positive]))),
             {ok, Cache} = erlmcp_native_cache:new(Unique, maps:merge(#{capacity => Capacity}, Options)),
             Cache
