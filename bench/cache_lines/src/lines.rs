@@ -20,12 +20,18 @@ pub struct Counts {
     pub hottest: u64,
 }
 
+#[derive(Clone, Copy, Default)]
+struct Line {
+    /// Who has it, and who has ever had it: bits.
+    holders: u64,
+    met: u64,
+}
+
 #[derive(Default)]
 struct Lines {
     is_counting: bool,
     thread: u32,
-    /// Who has each line.
-    holders: HashMap<usize, u64>,
+    lines: HashMap<usize, Line>,
     counts: Counts,
     shared_writes: HashMap<usize, u64>,
 }
@@ -61,25 +67,28 @@ pub fn read<T>(of: &T) {
     LINES.with_borrow_mut(|lines| {
         let me = 1 << lines.thread;
         let line = std::ptr::from_ref(of).addr() / LINE;
-        let holders = lines.holders.entry(line).or_insert(me);
-        // A line in nobody's cache comes from memory, which no other thread slows.
-        if *holders & me == 0 {
-            *holders |= me;
-            lines.counts.fetches += u64::from(lines.is_counting);
-        }
+        let line = lines.lines.entry(line).or_default();
+        // Who meets a line for the first time waits for it once, not with each operation.
+        let is_fetch = line.holders & me == 0 && line.met & me != 0;
+        line.holders |= me;
+        line.met |= me;
+        lines.counts.fetches += u64::from(lines.is_counting && is_fetch);
     });
 }
 
 pub fn write<T>(of: &T) {
     LINES.with_borrow_mut(|lines| {
         let me = 1 << lines.thread;
-        let line = std::ptr::from_ref(of).addr() / LINE;
-        let others = lines.holders.insert(line, me).unwrap_or(me) & !me;
+        let address = std::ptr::from_ref(of).addr() / LINE;
+        let line = lines.lines.entry(address).or_default();
+        let others = line.holders & !me;
+        line.holders = me;
+        line.met |= me;
         if lines.is_counting {
             lines.counts.writes += 1;
             if others != 0 {
                 lines.counts.shared_writes += 1;
-                *lines.shared_writes.entry(line).or_default() += 1;
+                *lines.shared_writes.entry(address).or_default() += 1;
             }
         }
     });
@@ -90,11 +99,11 @@ mod tests {
     use super::*;
 
     #[repr(align(64))]
-    struct Line(#[allow(dead_code)] u64);
+    struct Alone(#[allow(dead_code)] u64);
 
     #[test]
     fn a_line_of_one_thread_is_not_shared() {
-        let line = Line(0);
+        let line = Alone(0);
         switch_to(3);
         start();
         for _ in 0..10 {
@@ -113,7 +122,9 @@ mod tests {
 
     #[test]
     fn writers_take_turns_and_readers_fetch() {
-        let (line, other) = (Line(0), Line(0));
+        let (line, other) = (Alone(0), Alone(0));
+        switch_to(2);
+        read(&line);
         switch_to(0);
         write(&line);
         start();

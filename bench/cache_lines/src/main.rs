@@ -19,6 +19,8 @@ mod entry;
 #[path = "../../../native/cache_core/src/index.rs"]
 mod index;
 mod lines;
+#[path = "../../../native/cache_core/src/load.rs"]
+mod load;
 #[path = "../../../native/cache_core/src/policy/mod.rs"]
 mod policy;
 #[path = "../../../native/cache_core/src/reads.rs"]
@@ -250,7 +252,7 @@ fn cache(policy: Kind, threads: usize) -> Cache<Plain> {
 fn main() {
     println!(
         "per operation: atomic writes, those that take a line of {} bytes from another thread's\n\
-         cache, reads that fetch a line which another has written, writes of the first kind to the\n\
+         cache, reads that fetch again what another has written, writes of the first kind to the\n\
          one line that has the most; and how many times the rate of one thread there can be at\n\
          most, where a line takes {TRANSFER_NS} ns from core to core.",
         64

@@ -81,6 +81,16 @@ macro_rules! counting_integer {
                 self.0.fetch_sub(value, order)
             }
 
+            pub fn fetch_or(&self, value: $value, order: Ordering) -> $value {
+                lines::write(self);
+                self.0.fetch_or(value, order)
+            }
+
+            pub fn fetch_and(&self, value: $value, order: Ordering) -> $value {
+                lines::write(self);
+                self.0.fetch_and(value, order)
+            }
+
             pub fn fetch_max(&self, value: $value, order: Ordering) -> $value {
                 lines::write(self);
                 self.0.fetch_max(value, order)
