@@ -195,21 +195,21 @@ impl Random {
     }
 }
 
-/// Operations by threads in random order, counted after as many that are not.
+/// Operations by threads in random order, counted once every thread has met most lines.
 fn count(target: &dyn Target, work: &Work, threads: usize, operations: usize) -> Counts {
     let mut random = Random::new();
     threads::switch_to(0);
     (0..CAPACITY).for_each(|_| target.put(random.fresh()));
     (0..HOT_KEYS as u64).for_each(|key| target.put(key));
-    let run = |random: &mut Random| {
+    let run = |random: &mut Random, operations: usize| {
         for _ in 0..operations {
             threads::switch_to(random.below(threads as u64) as usize);
             (work.operation)(target, random);
         }
     };
-    run(&mut random);
+    run(&mut random, operations * threads.div_ceil(8));
     lines::start();
-    run(&mut random);
+    run(&mut random, operations);
     lines::stop()
 }
 
