@@ -52,14 +52,11 @@ among(Calls, Fun) ->
     try
         Fun()
     after
-        lists:foreach(fun stop/1, Workers),
+        %% Between two calls: who is killed in one may leave something undone.
+        lists:foreach(fun({Pid, _}) -> Pid ! stop end, Workers),
+        lists:foreach(fun done/1, Workers),
         process_flag(priority, Before)
     end.
-
-%% Between two calls: who is killed in one may leave something undone.
-stop({Pid, _} = Worker) ->
-    Pid ! stop,
-    done(Worker).
 
 forever(Call) ->
     _ = Call(),

@@ -29,11 +29,15 @@ hits() ->
                     lists:foreach(fun(Key) -> Put(Held, Key, Value) end, lists:seq(1, 1000)),
                     opened(Of, Held, 2048, [fun() -> Get(Held, 500) end])
                 end)
-             || Cache <- caches([native_lru, native_store])
+             || Cache <- caches([native_lru | store(Value)])
             ]
         })
      || {Id, Bytes, Value} <- ?WORKLOADS:values()
     ].
+
+%% What the store in ETS is for.
+store(Value) when is_map(Value) -> [native_store];
+store(_) -> [].
 
 puts() ->
     [
@@ -52,7 +56,7 @@ puts() ->
                         end
                     }
                 end)
-             || Cache <- caches([native_lru, native_store])
+             || Cache <- caches([native_lru | store(Value)])
             ]
         })
      || {Id, Bytes, Value} <- ?WORKLOADS:values()
@@ -300,14 +304,13 @@ id(Prefix, Id) ->
 all() ->
     [quick, standard, full].
 
-%% Ours in the forms that the options give, as variants; then the others.
+%% Ours, also in the forms named; then the others.
 caches(Forms) ->
-    {Native, Others} = lists:partition(fun(#{role := Role}) -> Role =:= measured end, ?CACHES:all()),
-    Variants = #{
-        native_lru => ?CACHES:native(native_lru, #{policy => lru}),
-        native_store => ?CACHES:native(native_store, #{store => ets})
-    },
-    Native ++ ?CACHES:there([(maps:get(Form, Variants))#{role := variant} || Form <- Forms]) ++ Others.
+    [Native | Others] = ?CACHES:all(),
+    [Native] ++ [form(Form) || Form <- Forms] ++ Others.
+
+form(native_lru) -> (?CACHES:native(native_lru, #{policy => lru}))#{role := variant};
+form(native_store) -> ?CACHES:native(native_store, #{store => ets}).
 
 subject(#{name := Name, role := Role, new := New} = Of, Capacity, Fill) ->
     #{name => Name, role => Role, open => fun() -> Fill(Of, New(Capacity)) end, normal => fun value/1}.

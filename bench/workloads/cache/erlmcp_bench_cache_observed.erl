@@ -49,10 +49,10 @@ with(#{new := New, drop := Drop} = Of, Capacity, Observe) ->
 
 hit_ratios() ->
     Universe = 1_000_000,
-    Policies = ?CACHES:there([
+    Policies = [
         ?CACHES:native(Name, #{policy => Policy})
      || {Name, Policy} <- [{native_lru, lru}, {native_s3_fifo, s3_fifo}, {native_lfu, lfu}]
-    ]),
+    ],
     [
         bench_case(cache_hit_ratio, Id, Modes, [
             {Of, Capacity, fun(One, Held) -> hit_ratio(One, Held, Capacity, Requests) end}
@@ -155,9 +155,7 @@ memory() ->
     [
         bench_case(cache_memory, Id, Modes, [
             {anew, Of, 2 * Count, fun(One, Held) -> memory(One, Held, Count, Make, Payload) end}
-         || Of <-
-                ?CACHES:there([?CACHES:native(), ?CACHES:native(native_lru, #{policy => lru})]) ++
-                    [?CACHES:pure_erlang(), ?CACHES:ets()]
+         || Of <- [?CACHES:native(), ?CACHES:native(native_lru, #{policy => lru}), ?CACHES:pure_erlang(), ?CACHES:ets()]
         ])
      || {Id, Modes, Count, Make, Payload} <- [
             {memory_integers_100k, [quick], 100_000, Integer, 16},
@@ -208,14 +206,11 @@ floods() ->
     [
         bench_case(cache_flood, Id, Modes, [
             {anew, Of, Bound, fun(One, Held) -> flood(One, Held, Bound, Inserts) end}
-         || {Of, Bound} <-
-                [
-                    {Native, Bytes}
-                 || Native <- ?CACHES:there([
-                        ?CACHES:native_bytes(native, #{}),
-                        ?CACHES:native_bytes(native_lru, #{policy => lru})
-                    ])
-                ] ++ [{?CACHES:pure_erlang(), Bytes div 200}]
+         || {Of, Bound} <- [
+                {?CACHES:native_bytes(native, #{}), Bytes},
+                {?CACHES:native_bytes(native_lru, #{policy => lru}), Bytes},
+                {?CACHES:pure_erlang(), Bytes div 200}
+            ]
         ])
      || {Id, Modes, Inserts, Bytes} <- [
             {flood_500k_into_10mb, [quick], 500_000, 10 * Megabyte},
@@ -291,7 +286,7 @@ copies() ->
     [
         bench_case(cache_copies, copies_of_64kb, [quick, standard, full], [
             {Of, 1000, fun copied/2}
-         || Of <- ?CACHES:there([?CACHES:native()]) ++ [?CACHES:pure_erlang(), ?CACHES:ets()]
+         || Of <- [?CACHES:native(), ?CACHES:pure_erlang(), ?CACHES:ets()]
         ])
     ].
 
@@ -326,8 +321,7 @@ tags() ->
     [
         bench_case(cache_tags, invalidate_tag_of_10000, [quick, standard, full], [
             {Of, 20_000, fun tagged/2}
-         || Of <-
-                ?CACHES:there([?CACHES:native()]) ++ [?CACHES:pure_erlang(), ?CACHES:ets()] ++ ?CACHES:erlmcp()
+         || Of <- [?CACHES:native(), ?CACHES:pure_erlang(), ?CACHES:ets() | ?CACHES:erlmcp()]
         ])
     ].
 

@@ -1,7 +1,7 @@
 %% The caches that are on the code path, each brought to one shape, and bare ETS beside them.
 -module(erlmcp_bench_cache_subjects).
 
--export([there/1, all/0, missing/0, native/0, native/2, native_bytes/2, pure_erlang/0, ets/0, ets_plain/0, erlmcp/0, within_bound/3]).
+-export([all/0, missing/0, native/0, native/2, native_bytes/2, pure_erlang/0, ets/0, ets_plain/0, erlmcp/0, within_bound/3]).
 -export_type([subject/0, cache/0]).
 
 -type subject() :: #{
@@ -27,12 +27,7 @@
 %% What the tables of timings compare.
 -spec all() -> [subject()].
 all() ->
-    there([native()]) ++ [pure_erlang(), ets(), ets_plain() | lists:append([Peer() || {_, Peer} <- peers()])].
-
-%% Of ours, those that can be had.
--spec there([subject()]) -> [subject()].
-there(Ours) ->
-    [Of || Of <- Ours, erlmcp_bench_suite:present(erlmcp_native_cache, [{new, 2}])].
+    [native(), pure_erlang(), ets(), ets_plain() | lists:append([Peer() || {_, Peer} <- peers()])].
 
 -spec missing() -> [{atom(), binary()}].
 missing() ->
