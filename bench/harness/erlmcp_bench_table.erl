@@ -108,7 +108,7 @@ summary(Summary) ->
     lists:foreach(
         fun(#{group := Group, set := Set, subject := Subject, to := To} = Line) ->
             #{cases := Cases, mean := Mean, least := Least, least_id := Id} = Line,
-            io:format("  ~ts~ts~ts~8.2f   least ~5.2f at ~ts (~b cases)~n", [
+            io:format("  ~ts~ts~ts~8.2f   least ~8.2f at ~ts (~b cases)~n", [
                 string:pad(atom_to_list(Group), 18),
                 string:pad(atom_to_list(Set), 8),
                 string:pad([atom_to_list(Subject), " over ", atom_to_list(To)], 32),
