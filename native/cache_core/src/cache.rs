@@ -535,7 +535,7 @@ impl<H: Host> Cache<H> {
     }
 
     /// Shows those entries of a shard that have these numbers now, until `show` says that it is
-    /// enough; how many numbers were looked at.
+    /// enough; how many numbers were looked at. `show` may take its time: it holds no lock.
     pub fn show<'p>(
         &self,
         shard: usize,
@@ -543,13 +543,18 @@ impl<H: Host> Cache<H> {
         pin: &'p Pin,
         mut show: impl FnMut(&'p Entry<H>) -> bool,
     ) -> Result<usize, Busy> {
+        let mut entries = Vec::with_capacity(numbers.len());
         let locked = self.shards[shard].lock(pin).ok_or(Busy)?;
         for (at, number) in numbers.iter().enumerate() {
             if let Some(entry) = locked.get(*number) {
                 // SAFETY: alive at this moment, so it outlives the pin.
-                if !show(unsafe { &*std::ptr::from_ref(entry) }) {
-                    return Ok(at + 1);
-                }
+                entries.push((at, unsafe { &*std::ptr::from_ref(entry) }));
+            }
+        }
+        drop(locked);
+        for (at, entry) in entries {
+            if !show(entry) {
+                return Ok(at + 1);
             }
         }
         Ok(numbers.len())

@@ -39,8 +39,8 @@ impl Walk {
         })
     }
 
-    /// Shows a few more under one lock, until `show` says that it is enough; false when there were
-    /// no more.
+    /// Shows a few more, until `show` says that it is enough; false when there were no more. The
+    /// entries are those of one moment, and no lock is held while they are shown.
     pub fn step<H: Host>(
         &mut self,
         cache: &Cache<H>,

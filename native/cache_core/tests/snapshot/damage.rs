@@ -2,7 +2,9 @@
 
 use crate::support::*;
 use cache_core::snapshot::Error;
+use proptest::prelude::*;
 use std::fs;
+use std::sync::LazyLock;
 
 #[test]
 fn every_flipped_byte_is_noticed_before_anything_is_given_out() {
@@ -116,19 +118,27 @@ fn frames_in_another_order_of_another_file_or_doubled_are_damage() {
     assert!(matches!(unended, Err(Error::Truncated)));
 }
 
-/// A payload with a right checksum that no writer makes.
-fn with_records_payload(payload: &[u8]) -> Vec<u8> {
-    let scratch = Scratch::new();
-    save(&scratch.file(), &numbered(1), 1, 1);
-    let good = fs::read(scratch.file()).unwrap();
-    let at = frames(&good);
-    let mut frame = good[at[1].start..at[1].start + 24].to_vec();
-    frame[8..16].copy_from_slice(&(payload.len() as u64).to_le_bytes());
-    frame[16..20].copy_from_slice(&crc32fast::hash(payload).to_le_bytes());
+/// A file of one chunk with this payload and right checksums, which claims so many records.
+fn forged(payload: &[u8], records: u8) -> Vec<u8> {
+    static GOOD: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let scratch = Scratch::new();
+        save(&scratch.file(), &numbered(1), 1, 1);
+        fs::read(scratch.file()).unwrap()
+    });
+    let good = &*GOOD;
+    let at = frames(good);
     let mut bytes = good[..at[1].start].to_vec();
-    bytes.extend(renumbered(&frame, 1));
-    bytes.extend(payload);
-    bytes.extend(&good[at[2].clone()]);
+    let head = &good[at[0].start + 16..at[0].start + 20];
+    let checksum = crc32fast::hash(&[head, &crc32fast::hash(payload).to_le_bytes()].concat());
+    // bincode: an integer of 32 bits after 252.
+    let end = [&[2, records, 252][..], &checksum.to_le_bytes()].concat();
+    for (number, payload) in [(1, payload), (2, &end)] {
+        let mut frame = good[at[number].start..at[number].start + 24].to_vec();
+        frame[8..16].copy_from_slice(&(payload.len() as u64).to_le_bytes());
+        frame[16..20].copy_from_slice(&crc32fast::hash(payload).to_le_bytes());
+        bytes.extend(renumbered(&frame, number as u32));
+        bytes.extend(payload);
+    }
     bytes
 }
 
@@ -139,7 +149,7 @@ fn lengths_inside_a_chunk_reserve_nothing() {
     let huge = [&[253][..], &(u64::MAX >> 1).to_le_bytes()].concat();
     let list = [&[0; 11][..], &huge].concat();
     for payload in [&huge[..], &list, &[0], &[255; 40]] {
-        fs::write(scratch.file(), with_records_payload(payload)).unwrap();
+        fs::write(scratch.file(), forged(payload, 1)).unwrap();
         let (result, found) = load(&scratch.file(), 1);
         assert!(matches!(result, Err(Error::Damaged(_))), "{result:?}");
         assert!(found.is_empty());
@@ -177,4 +187,41 @@ fn foreign_and_newer_files_are_told_apart() {
         panic!("there is no file");
     };
     assert_eq!(error.raw_os_error(), Some(2)); // ENOENT
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whoever forges checksums gets records or an error, never more.
+    #[test]
+    fn any_payload_with_a_right_checksum(
+        payload in proptest::collection::vec(any::<u8>(), 1..200),
+        small in any::<bool>(),
+    ) {
+        // Of small bytes come records more often.
+        let payload: Vec<u8> = payload.iter().map(|byte| if small { byte % 4 } else { *byte }).collect();
+        let scratch = Scratch::new();
+        for records in 1..=payload.len() as u8 / 13 + 1 {
+            fs::write(scratch.file(), forged(&payload, records)).unwrap();
+            let (result, found) = load(&scratch.file(), 1);
+            match result {
+                Ok(read) => {
+                    prop_assert_eq!(read.records, u64::from(records));
+                    prop_assert_eq!(found.len(), usize::from(records));
+                }
+                Err(Error::Damaged(_)) => prop_assert!(found.is_empty()),
+                Err(other) => prop_assert!(false, "{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_forged_well_is_read(count in 1..9u8) {
+        let scratch = Scratch::new();
+        let zeros = vec![0; 13 * usize::from(count)]; // records of nothing
+        fs::write(scratch.file(), forged(&zeros, count)).unwrap();
+        let (result, found) = load(&scratch.file(), 1);
+        prop_assert_eq!(result.unwrap().records, u64::from(count));
+        prop_assert_eq!(found, vec![Owned::default(); count.into()]);
+    }
 }

@@ -109,7 +109,8 @@ impl Batch {
             visits: entry.visits(),
             weight: entry.weight(),
             ttl: set(entry.ttl()),
-            expires_in: (expires != NEVER).then(|| expires - now),
+            // It may have been touched since.
+            expires_in: (expires != NEVER).then(|| expires.saturating_sub(now)),
             idle: extra.and_then(|extra| set(extra.idle)),
             idles_in: extra
                 .filter(|extra| extra.idle != 0)
