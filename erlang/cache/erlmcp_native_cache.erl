@@ -10,7 +10,7 @@ that is not there raises `badarg`.
 
 Times are milliseconds. Past its time to live an entry is not found by any call but `fetch/3`, which
 may serve it stale. Results of tagged or dependent entries, and policies and bounds, are
-explained in docs/caching_strategies.md.
+explained in docs/caching_strategies.md; files and warmers in docs/cache_snapshots.md.
 """).
 
 -export([new/2, drop/1, whereis/1, info/1, stats/1, resize/2, clear/1]).

@@ -153,12 +153,10 @@ unsafe fn put_value(
     mode: Mode,
     options: &PutOptions,
 ) -> Option<ErlNifTerm> {
-    // SAFETY: the caller's promise.
     let is_row = value.form() == STORED;
-    let token = match options
-        .token
-        .map(|token| unsafe { Token::read(env, token) })
-    {
+    // SAFETY: the caller's promise.
+    let read = |token| unsafe { Token::read(env, token) };
+    let token = match options.token.map(read) {
         None => None,
         Some(Some(token)) if token.is_of(core) => Some(token),
         // SAFETY: as above.
