@@ -2,6 +2,7 @@
 
 use super::clock;
 use super::core::{Core, Terms};
+use super::events::Reason;
 use super::forms::{build_key, Form, Scratch};
 use super::handle::{changing, with_core};
 use super::options::{self, Names};
@@ -236,6 +237,10 @@ unsafe fn cache_purge(env: *mut ErlNifEnv, args: &[ErlNifTerm; 4]) -> ErlNifTerm
         let Some(glob) = glob else {
             return enif_make_badarg(env);
         };
+        let reason = match &glob {
+            Some(_) => Reason::Pattern,
+            None => Reason::Prefix,
+        };
         let is_match = |form: u8, key: &[u8]| {
             form == Form::Binary as u8
                 && match &glob {
@@ -258,8 +263,12 @@ unsafe fn cache_purge(env: *mut ErlNifEnv, args: &[ErlNifTerm; 4]) -> ErlNifTerm
             }
             let mut count = 0_u64;
             let on_removed = &mut |entry: &Entry<Terms>, cause| {
-                count += u64::from(cause == Cause::Explicit);
-                core.removed(entry, cause);
+                if cause == Cause::Explicit {
+                    count += 1;
+                    core.removed_by(entry, reason);
+                } else {
+                    core.removed(entry, cause);
+                }
             };
             let most = usize::try_from(most).unwrap_or(usize::MAX);
             let step = core

@@ -1,7 +1,7 @@
 //! What a handle leads to: the cache, its defaults, and the terms that it was created with.
 
 use super::clock;
-use super::events::{self, Hub};
+use super::events::{self, Hub, Reason};
 use super::fetch::CacheFlights;
 use super::forms::{build_value, Built, Form, DECODED};
 use super::held::{Copied, Held, Queue};
@@ -136,6 +136,16 @@ impl Core {
     /// Told of every entry that leaves, under its shard's lock.
     pub fn removed(&self, entry: &Entry<Terms>, cause: Cause) {
         events::publish(&self.hub, entry, cause);
+        self.drop_row(entry);
+    }
+
+    /// As [`Core::removed`], where more is known than the cause.
+    pub fn removed_by(&self, entry: &Entry<Terms>, reason: Reason) {
+        events::publish_reason(&self.hub, entry, reason);
+        self.drop_row(entry);
+    }
+
+    fn drop_row(&self, entry: &Entry<Terms>) {
         if entry.form() == STORED {
             self.dead_rows.push(entry.word());
         }

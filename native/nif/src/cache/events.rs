@@ -1,8 +1,10 @@
 //! What happened to entries, for the processes that subscribed.
 
+use super::clock;
 use super::core::{Core, Terms};
 use super::forms::{build_key, Form, DECODED};
 use super::handle::with_core;
+use super::options::Names;
 use crate::atoms;
 use cache_core::events::{Refused, Subscriber};
 use cache_core::{Cause, Entry};
@@ -12,7 +14,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 pub struct Event {
-    cause: Cause,
+    reason: Reason,
     form: u8,
     key: Box<[u8]>,
 }
@@ -56,35 +58,93 @@ fn kinds() -> [(Atom, u8); 4] {
     ]
 }
 
-fn kind(cause: Cause) -> u8 {
-    match cause {
-        Cause::Size => EVICTED,
-        Cause::Expired => EXPIRED,
-        Cause::Replaced => REPLACED,
-        Cause::Explicit | Cause::Invalidated | Cause::Cleared => DELETED,
+/// Why an entry is no longer what it was, as subscribers are told.
+#[derive(Clone, Copy)]
+pub enum Reason {
+    Size,
+    Ttl,
+    Idle,
+    Put,
+    Update,
+    Explicit,
+    Take,
+    Tag,
+    Dependency,
+    Prefix,
+    Pattern,
+    Clear,
+}
+
+impl Reason {
+    fn of(entry: &Entry<Terms>, cause: Cause) -> Self {
+        match cause {
+            Cause::Size => Reason::Size,
+            Cause::Expired if entry.expires() > clock::now() => Reason::Idle,
+            Cause::Expired => Reason::Ttl,
+            Cause::Replaced => Reason::Put,
+            Cause::Explicit => Reason::Explicit,
+            Cause::Invalidated if is_invalid(entry, Names::Tags) => Reason::Tag,
+            Cause::Invalidated => Reason::Dependency,
+            Cause::Cleared => Reason::Clear,
+        }
+    }
+
+    fn kind(self) -> u8 {
+        match self {
+            Reason::Size => EVICTED,
+            Reason::Ttl | Reason::Idle => EXPIRED,
+            Reason::Put | Reason::Update => REPLACED,
+            _ => DELETED,
+        }
+    }
+
+    fn name(self) -> Atom {
+        match self {
+            Reason::Size => atoms::size(),
+            Reason::Ttl => atoms::ttl(),
+            Reason::Idle => atoms::idle(),
+            Reason::Put => atoms::put(),
+            Reason::Update => atoms::update(),
+            Reason::Explicit => atoms::explicit(),
+            Reason::Take => atoms::take(),
+            Reason::Tag => atoms::tag(),
+            Reason::Dependency => atoms::dependency(),
+            Reason::Prefix => atoms::prefix(),
+            Reason::Pattern => atoms::pattern(),
+            Reason::Clear => atoms::clear(),
+        }
     }
 }
 
-/// The names of what happened and why.
-fn names(cause: Cause) -> (Atom, Atom) {
-    match cause {
-        Cause::Size => (atoms::evicted(), atoms::size()),
-        Cause::Expired => (atoms::expired(), atoms::time()),
-        Cause::Replaced => (atoms::replaced(), atoms::put()),
-        Cause::Explicit => (atoms::deleted(), atoms::explicit()),
-        Cause::Invalidated => (atoms::deleted(), atoms::tag()),
-        Cause::Cleared => (atoms::deleted(), atoms::clear()),
-    }
+/// Whether one of its names of this sort was invalidated.
+fn is_invalid(entry: &Entry<Terms>, names: Names) -> bool {
+    let tags = entry.extra().map_or(&[][..], |extra| &extra.tags);
+    tags.iter()
+        .any(|tag| tag.is_invalid() && tag.name().first() == Some(&(names as u8)))
 }
 
 /// Under the lock of the entry's shard.
 #[inline]
 pub fn publish(hub: &Hub, entry: &Entry<Terms>, cause: Cause) {
-    let kind = kind(cause);
+    let kind = match cause {
+        Cause::Size => EVICTED,
+        Cause::Expired => EXPIRED,
+        Cause::Replaced => REPLACED,
+        Cause::Explicit | Cause::Invalidated | Cause::Cleared => DELETED,
+    };
+    if hub.wants(kind) {
+        publish_reason(hub, entry, Reason::of(entry, cause));
+    }
+}
+
+/// Under the lock of the entry's shard, where the reason is known better.
+#[inline]
+pub fn publish_reason(hub: &Hub, entry: &Entry<Terms>, reason: Reason) {
+    let kind = reason.kind();
     if hub.wants(kind) {
         let key = entry.key_bytes();
         hub.publish(kind, key.len(), || Event {
-            cause,
+            reason,
             form: entry.key_form(),
             key: key.into(),
         });
@@ -264,8 +324,10 @@ nif!("cache_events", 2, Normal, cache_events);
 
 /// `{Kind, Key, Cause}`, or `{Kind, Cause, external, Binary}` for a key that the door decodes.
 unsafe fn term(env: *mut ErlNifEnv, event: &Event) -> ErlNifTerm {
-    let (kind, cause) = names(event.cause);
-    let (kind, cause) = (kind.as_c_arg(), cause.as_c_arg());
+    let kinds = kinds();
+    let kind = kinds.iter().find(|(_, kind)| *kind == event.reason.kind());
+    let kind = kind.map_or(atoms::deleted(), |(name, _)| *name).as_c_arg();
+    let cause = event.reason.name().as_c_arg();
     let form = Form::from_number(event.form);
     // SAFETY: the caller's promise: the calling environment; form and bytes are a key's.
     unsafe {

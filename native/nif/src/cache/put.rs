@@ -2,6 +2,7 @@
 
 use super::clock;
 use super::core::{expires, Core, Terms, SHARED, STORED};
+use super::events::Reason;
 use super::fetch::Token;
 use super::forms::{self, Form, NoKey, NotFlat, Scratch};
 use super::handle::{self, changing};
@@ -403,7 +404,10 @@ unsafe fn cache_update_counter(env: *mut ErlNifEnv, args: &[ErlNifTerm; 6]) -> O
                 let now = clock::now();
                 core.supersede(key).ok()?;
                 let extra = options.extra(env, core, now, None).ok()?;
-                let on_removed = &mut |entry: &Entry<Terms>, cause| core.removed(entry, cause);
+                let on_removed = &mut |entry: &Entry<Terms>, cause| match cause {
+                    Cause::Replaced => core.removed_by(entry, Reason::Update),
+                    _ => core.removed(entry, cause),
+                };
                 let mut scratch = Scratch::new();
                 let decide = |entry: Option<&Entry<Terms>>| {
                     let (old, weight) = match entry {
