@@ -57,6 +57,8 @@ unsafe impl Sync for Shared {}
 struct Writer {
     shared: Arc<Shared>,
     occupancy: Occupancy,
+    /// How often the table was replaced.
+    growths: usize,
 }
 
 impl Shared {
@@ -106,6 +108,7 @@ impl Writer {
         let mut writer = Writer {
             shared: Arc::new(shared),
             occupancy: Occupancy::EMPTY,
+            growths: 0,
         };
         for key in keys {
             writer.put(*key, 0);
@@ -144,6 +147,7 @@ impl Writer {
             None => {
                 let low = |entry: &Entry| hash(entry.key()) as u32;
                 if let Some(table) = index.insert(&mut self.occupancy, hash(key), new, low) {
+                    self.growths += 1;
                     if self.shared.is_unseen() {
                         // SAFETY: no reader is pinned who could have it.
                         unsafe { table.free() };
@@ -245,6 +249,7 @@ const FULL: [u32; 13] = [0, 1, 10, 20, 21, 40, 50, 60, 70, 80, 90, 100, 101];
 
 fn grows(writer: &mut Writer) {
     writer.put(102, 1);
+    assert_eq!(writer.growths, 1);
     writer.put(101, 1);
     writer.remove(21);
 }
