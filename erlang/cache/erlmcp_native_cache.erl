@@ -99,7 +99,7 @@ explained in docs/caching_strategies.md; files and warmers in docs/cache_snapsho
 -type fetch_error() :: timeout | {raised, error | exit | throw, Reason :: term()} | term().
 -type event() :: evicted | expired | replaced | deleted.
 -type cause() ::
-    size | resize | ttl | idle | put | update | explicit | take | tag | dependency | prefix
+    size | ttl | idle | put | update | explicit | take | tag | dependency | prefix
     | pattern | clear.
 -type subscribe_opts() :: #{events => [event(), ...], capacity => 1..65_536}.
 %% `events': which; default all. `capacity': how many wait to be taken, beyond which they are
@@ -574,7 +574,7 @@ unsubscribe(Cache, Subscription) ->
 Takes up to Max events, oldest first, and how many were dropped since the last call for want of
 room. Where it gives fewer than Max, the next event sends `ready` again.
 
-Causes: of `evicted` size, resize; of `expired` ttl, idle; of `replaced` put, update; of `deleted`
+Causes: of `evicted` size; of `expired` ttl, idle; of `replaced` put, update; of `deleted`
 explicit, take, tag, dependency, prefix, pattern, clear. An entry whose tag was invalidated is
 reported when it is found dead.
 """).

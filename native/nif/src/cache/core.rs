@@ -153,6 +153,7 @@ impl Core {
 
     /// As [`Core::removed`], where the value was the answer.
     pub fn taken(&self, entry: &Entry<Terms>) {
+        events::publish_reason(&self.hub, entry, Reason::Take);
         if entry.form() == STORED {
             self.taken_rows.push(entry.word());
         }
