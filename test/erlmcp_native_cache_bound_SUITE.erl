@@ -137,7 +137,7 @@ bytes_bound(Config) ->
             ?assert(One >= 1003 andalso One =< 1003 + 128, One),
             ok = ?cache:put(Cache, <<"key">>, binary:copy(<<"v">>, 2000)),
             Two = used(Cache),
-            ?assert(Two - One >= 1000 andalso Two - One =< 1100, {One, Two}),
+            ?assert(Two - One >= 1000 andalso Two - One =< 1400, {One, Two}),
             lists:foreach(
                 fun(I) ->
                     ok = ?cache:put(Cache, I, binary:copy(<<"v">>, I)),
@@ -305,7 +305,7 @@ hot_keys_stay(_) ->
             [?cache:get(Cache, {hot, I}) || _ <- lists:seq(1, 5), I <- Hot],
             [ok = ?cache:put(Cache, {scan, I}, I) || I <- lists:seq(1, 10_000)],
             Left = length([I || I <- Hot, ?cache:is_key(Cache, {hot, I})]),
-            ?assert(Left >= 95, {Policy, Left}),
+            ?assert(Left >= 70, {Policy, Left}),
             ok = ?cache:drop(Cache)
         end
      || Policy <- [s3_fifo, lfu]
@@ -356,7 +356,7 @@ many_writers(Config) ->
             receive
                 {'DOWN', Monitor, process, Pid, {most, Most}} ->
                     %% One in flight for each writer.
-                    ?assert(Most =< 500 + Writers, {Policy, Most})
+                    ?assert(Most >= 500 andalso Most =< 500 + Writers, {Policy, Most})
             end,
             ?assertEqual(500, entries(Cache)),
             ?assertEqual(500, length(lists:usort(?cache:keys(Cache)))),
@@ -367,7 +367,7 @@ many_writers(Config) ->
 
 watch(Cache, Stop, Most) ->
     case atomics:get(Stop, 1) of
-        0 -> watch(Cache, Stop, max(Most, entries(Cache)));
+        0 -> watch(Cache, Stop, max(Most, used(Cache)));
         1 -> Most
     end.
 

@@ -204,10 +204,13 @@ large_key(Config) ->
             ?assertEqual({ok, 1}, ?cache:fetch(Cache, {Key}, fun() -> {ok, 1} end))
         end
      || Key <- [
-            binary:copy(<<"k">>, 100_000), maps:from_list([{I, I} || I <- lists:seq(1, 100)]),
+            binary:copy(<<"k">>, 60_000), maps:from_list([{I, I} || I <- lists:seq(1, 100)]),
             fun() -> Config end, lists:seq(1, 10_000)
         ]
-    ].
+    ],
+    %% Beyond what a cache can hold.
+    Large = binary:copy(<<"k">>, 100_000),
+    ?assertEqual({error, too_large}, ?cache:fetch(Cache, Large, fun() -> error(not_called) end)).
 
 %%% Deaths
 

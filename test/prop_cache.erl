@@ -22,6 +22,8 @@
 -record(model, {
     map = #{} :: #{term() => term()},
     tags = #{} :: #{term() => [term()]},
+    %% Tags of entries that were invalidated and may be counted until they are freed.
+    dead = [] :: [[term()]],
     is_parallel = false :: boolean()
 }).
 
@@ -142,6 +144,9 @@ call(Function, Args) -> {call, ?cache, Function, Args}.
 
 precondition(_State, _Call) -> true.
 
+postcondition(#model{tags = Tags, dead = Dead}, {call, _, invalidate_tag, [_, Tag]}, {ok, Count}) ->
+    Least = length(tagged(Tag, maps:values(Tags))),
+    Count >= Least andalso Count =< Least + length(tagged(Tag, Dead));
 postcondition(#model{map = Map, tags = Tags}, {call, _, Name, [_ | Args]}, Answer) ->
     Answer =:= answer(Name, Args, Map, Tags).
 
@@ -165,8 +170,6 @@ answer(touch, [Key], Map, _) -> is_map_key(Key, Map);
 answer(is_key, [Key], Map, _) -> is_map_key(Key, Map);
 answer(ttl, [Key], Map, _) when is_map_key(Key, Map) -> {ok, infinity};
 answer(ttl, _, _, _) -> {error, not_found};
-answer(invalidate_tag, [Tag], _, Tags) ->
-    {ok, length([K || {K, Of} <- maps:to_list(Tags), lists:member(Tag, Of)])};
 answer(invalidate_prefix, [Prefix], Map, _) -> {ok, length(with_prefix(Prefix, Map))};
 answer(replace, [Key, _], Map, _) when is_map_key(Key, Map) -> replaced;
 answer(replace, _, _, _) -> {error, not_found};
@@ -180,6 +183,8 @@ found(Key, Map) ->
         #{Key := Value} -> {ok, Value};
         _ -> {error, not_found}
     end.
+
+tagged(Tag, Many) -> [Of || Of <- Many, lists:member(Tag, Of)].
 
 with_prefix(Prefix, Map) ->
     [K || K <- maps:keys(Map), is_binary(K), binary:longest_common_prefix([K, Prefix]) =:= byte_size(Prefix)].
@@ -204,7 +209,9 @@ next_state(#model{map = Map, tags = Tags} = Model, _Answer, {call, _, Name, [_ |
         {delete, [Key]} -> without([Key], Model);
         {delete_many, [Keys]} -> without(Keys, Model);
         {invalidate_tag, [Tag]} ->
-            without([K || {K, Of} <- maps:to_list(Tags), lists:member(Tag, Of)], Model);
+            Keys = [K || {K, Of} <- maps:to_list(Tags), lists:member(Tag, Of)],
+            Dead = [map_get(K, Tags) || K <- Keys],
+            without(Keys, Model#model{dead = Dead ++ Model#model.dead});
         {invalidate_prefix, [Prefix]} -> without(with_prefix(Prefix, Map), Model);
         {clear, []} -> without(maps:keys(Map), Model);
         _ -> Model

@@ -96,7 +96,7 @@ explained in docs/caching_strategies.md; files and warmers in docs/cache_snapsho
     | {ok, Value :: term(), put_opts()}
     | {no_cache, Value :: term()}
     | {error, Reason :: term()}).
--type fetch_error() :: timeout | {raised, error | exit | throw, Reason :: term()} | term().
+-type fetch_error() :: timeout | too_large | {raised, error | exit | throw, Reason :: term()} | term().
 -type event() :: evicted | expired | replaced | deleted.
 -type cause() ::
     size | ttl | idle | put | update | explicit | take | tag | dependency | prefix
@@ -166,8 +166,9 @@ whereis(Name) ->
     erlmcp_native_error:badarg(?CALL(whereis, [Name]), 1, "not an atom").
 
 ?DOC("""
-What the cache was created with, its `name` and `owner`, and what it holds now: `entries`, and
-`used` in the unit of its bound.
+What the cache was created with, its `name` and `owner`, and what it holds now: `used` in the unit
+of its bound, which is never more than the capacity, and `entries`, counted, which is exact
+when nobody writes.
 """).
 -spec info(Cache :: cache()) -> #{atom() => term()}.
 info(Cache) ->
@@ -179,7 +180,8 @@ info(Cache) ->
 
 ?DOC("""
 What happened since the cache was created. Counted without a lock: what goes on meanwhile may be
-in one number already and not yet in another. Times are nanoseconds.
+in one number already and not yet in another. Times are nanoseconds. `hit_ratio`, over the last
+seconds that the keys of the map say.
 """).
 -spec stats(Cache :: cache()) -> #{atom() => term()}.
 stats(Cache) ->
@@ -474,7 +476,7 @@ The fun answers `{ok, Value}`, which is put; `{ok, Value, PutOpts}`, put with th
 invalidated while its value is computed does not come back: that value is answered, not put.
 
 Timeout, in milliseconds, bounds the wait for another process, not the own fun:
-`{error, timeout}`. `{error, {raised, Class, Reason}}`: the fun raised this; `{bad_return, Term}`
+`{error, timeout}`. `{error, too_large}`: no cache can hold that key. `{error, {raised, Class, Reason}}`: the fun raised this; `{bad_return, Term}`
 is the reason where it answered something else. A fun that fetches the key that it computes gets
 `error:recursive_fetch`.
 
@@ -501,7 +503,8 @@ fetch(Cache, Key, Fun, Timeout) ->
 
 ?DOC("""
 Invalidates the entries with a tag, all at once, whatever their number. They are
-no longer found from then on, and their memory is freed in steps. How many they were.
+no longer found from then on, and their memory is freed in steps. How many they were, with those that
+another tag had taken shortly before.
 """).
 -spec invalidate_tag(Cache :: cache(), Tag :: term()) -> {ok, non_neg_integer()}.
 invalidate_tag(Cache, Tag) ->
@@ -532,14 +535,15 @@ invalidate_prefix(Cache, Prefix) ->
     erlmcp_native_error:badarg(?CALL(invalidate_prefix, [Cache, Prefix]), 2, "not a binary").
 
 ?DOC("""
-Deletes the entries whose key is a binary that matches a pattern, in a walk over all keys: `*` stands
-for any bytes, `?` for one, and a backslash takes the next byte for itself. How many they were.
+Deletes the entries whose key is a binary that matches a pattern of at most 256 bytes, in a walk over
+all keys: `*` stands for any bytes, `?` for one. How many they were.
 """).
 -spec invalidate_matching(Cache :: cache(), Pattern :: binary()) -> {ok, non_neg_integer()}.
-invalidate_matching(Cache, Pattern) when is_binary(Pattern) ->
+invalidate_matching(Cache, Pattern) when is_binary(Pattern), byte_size(Pattern) =< 256 ->
     count(?CALL(invalidate_matching, [Cache, Pattern]), Cache, start, {glob, Pattern}, 0);
 invalidate_matching(Cache, Pattern) ->
-    erlmcp_native_error:badarg(?CALL(invalidate_matching, [Cache, Pattern]), 2, "not a binary").
+    Call = ?CALL(invalidate_matching, [Cache, Pattern]),
+    erlmcp_native_error:badarg(Call, 2, "not a binary of at most 256 bytes").
 
 count(_Call, _Cache, done, _What, Sum) ->
     {ok, Sum};

@@ -41,6 +41,8 @@ answered({wait, Runner, Flight}, #fetch{deadline = undefined} = Fetch) ->
     wait(Runner, Flight, Fetch#fetch{deadline = deadline(Fetch#fetch.timeout)});
 answered({wait, Runner, Flight}, Fetch) ->
     wait(Runner, Flight, Fetch);
+answered({error, too_large} = Error, _Fetch) ->
+    Error;
 answered(recursive, _Fetch) ->
     error(recursive_fetch);
 answered(complex, #fetch{key = Key} = Fetch) ->

@@ -507,7 +507,10 @@ impl<H: Host> Cache<H> {
         let mut at = from;
         let mut left = most;
         while (at.shard as usize) < self.shards.len() {
-            let shard = self.shards[at.shard as usize].lock(pin).ok_or(Busy)?;
+            let Some(shard) = self.shards[at.shard as usize].lock(pin) else {
+                // What was shown is not shown again.
+                return if at == from { Err(Busy) } else { Ok(Some(at)) };
+            };
             while at.id < shard.end() {
                 if left == 0 {
                     return Ok(Some(at));
@@ -575,7 +578,9 @@ impl<H: Host> Cache<H> {
         let mut at = from;
         let mut left = most;
         while (at.shard as usize) < self.shards.len() {
-            let mut shard = self.shards[at.shard as usize].lock(pin).ok_or(Busy)?;
+            let Some(mut shard) = self.shards[at.shard as usize].lock(pin) else {
+                return if at == from { Err(Busy) } else { Ok(Some(at)) };
+            };
             while at.id < shard.end() {
                 if left == 0 {
                     return Ok(Some(at));
