@@ -60,12 +60,13 @@ prop_bounded_answers_as_a_map_that_forgets() ->
     ),
     for_all({Calls, Capacity, options()}, fun({All, First, Options}) ->
         in_cache(Options#{capacity => First}, fun() ->
-            {_, _, Holds} = lists:foldl(fun bounded/2, {#{}, First, true}, All),
+            Bounded = fun(Call, State) -> bounded(Call, First, State) end,
+            {_, _, Holds} = lists:foldl(Bounded, {#{}, First, true}, All),
             Holds
         end)
     end).
 
-bounded(Call, {Map0, Capacity0, Held}) ->
+bounded(Call, First, {Map0, Capacity0, Held}) ->
     {Map, Capacity, Right} =
         case Call of
             {put, Key, Value} ->
@@ -81,9 +82,12 @@ bounded(Call, {Map0, Capacity0, Held}) ->
             {delete, Key} ->
                 ok = ?cache:delete(?CACHE, Key),
                 {maps:remove(Key, Map0), Capacity0, true};
-            {resize, New} ->
+            {resize, New} when New =< 16 * First ->
                 ok = ?cache:resize(?CACHE, New),
-                {Map0, New, true}
+                {Map0, New, true};
+            {resize, New} ->
+                {error, too_large} = ?cache:resize(?CACHE, New),
+                {Map0, Capacity0, true}
         end,
     There = entries(?CACHE),
     Bound = map_size(There) =< Capacity,
@@ -176,7 +180,7 @@ answer(replace, _, _, _) -> {error, not_found};
 answer(replace_old, [Key, _], Map, _) when is_map_key(Key, Map) -> conflict;
 answer(replace_old, _, _, _) -> {error, not_found};
 answer(entries, [], Map, _) -> Map;
-answer(keys_by_cursor, [], Map, _) -> lists:sort(maps:keys(Map)).
+answer(keys_by_cursor, [], Map, _) -> sorted(maps:keys(Map)).
 
 found(Key, Map) ->
     case Map of
@@ -249,12 +253,15 @@ replace_old(Cache, Key, Value) ->
             Error
     end.
 
+%% In an order that knows 1 from 1.0.
+sorted(Keys) -> [K || {_, K} <- lists:sort([{term_to_binary(K), K} || K <- Keys])].
+
 entries(Cache) ->
     ?cache:fold(
         fun(Key, Value, Map) when not is_map_key(Key, Map) -> Map#{Key => Value} end, #{}, Cache
     ).
 
-keys_by_cursor(Cache) -> lists:sort(keys_by_cursor(Cache, start, [])).
+keys_by_cursor(Cache) -> sorted(keys_by_cursor(Cache, start, [])).
 keys_by_cursor(_, done, Keys) -> Keys;
 keys_by_cursor(Cache, Cursor, Before) ->
     {Keys, Next} = ?cache:keys(Cache, Cursor),
