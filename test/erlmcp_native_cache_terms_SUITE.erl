@@ -21,7 +21,8 @@
     parents_are_let_go/1,
     appended_binaries/1,
     binaries_are_freed/1,
-    shared_among_processes/1
+    shared_among_processes/1,
+    through_a_snapshot/1
 ]).
 
 -define(cache, erlmcp_native_cache).
@@ -31,7 +32,7 @@ all() ->
         properties, values, values_are_those_of_the_vm, values_at_the_bounds, keys,
         keys_equal_as_terms, keys_of_zeros, keys_of_funs, keys_in_parts, keys_at_the_bounds,
         large_terms, large_binaries_are_shared, parents_are_let_go, appended_binaries,
-        binaries_are_freed, shared_among_processes
+        binaries_are_freed, shared_among_processes, through_a_snapshot
     ].
 
 init_per_testcase(Case, Config) ->
@@ -356,6 +357,22 @@ shared_among_processes(Config) ->
             }
         ]
     ].
+
+%% Every form of keys and values, to a file and back.
+through_a_snapshot(Config) ->
+    Cache = cache(Config),
+    Keys = distinct(),
+    Values = shapes() ++ lists:append([sized(Size) || Size <- [60, 65, 190, 1024, 1025, 8192, 65_536]]),
+    [ok = ?cache:put(Cache, {value, I}, Value) || {I, Value} <- number(Values)],
+    [ok = ?cache:put(Cache, Key, I) || {I, Key} <- number(Keys)],
+    File = filename:join(proplists:get_value(priv_dir, Config), "terms.snapshot"),
+    Entries = length(Values) + length(Keys),
+    ?assertMatch({ok, #{entries := Entries}}, ?cache:save(Cache, File)),
+    {ok, Other} = ?cache:new(through_a_snapshot_again, #{capacity => 100_000}),
+    ?assertMatch({ok, #{loaded := Entries}}, ?cache:load(Other, File)),
+    ?assertMatch({ok, #{present := Entries}}, ?cache:load(Other, File)),
+    [assert_same(Value, ?cache:get(Other, {value, I})) || {I, Value} <- number(Values)],
+    [?assertEqual({Key, ?cache:get(Cache, Key)}, {Key, ?cache:get(Other, Key)}) || Key <- Keys].
 
 %% Helpers
 

@@ -106,6 +106,10 @@ await({ok, Job}, Timeout) ->
         {Job, {rows, Table, Rows}} ->
             ok = erlmcp_native_nif:cache_job_rows(Job, [row(Table, Row) || Row <- Rows]),
             await({ok, Job}, Timeout);
+        {Job, {decode, AnyAtoms, Values}} ->
+            Decodable = [decodable(Value, AnyAtoms) || Value <- Values],
+            ok = erlmcp_native_nif:cache_job_rows(Job, Decodable),
+            await({ok, Job}, Timeout);
         {Job, Answer} ->
             Answer
     after min_timeout(Timeout) ->
@@ -124,6 +128,14 @@ row(Table, Row) ->
         gone -> gone
     catch
         %% The cache was dropped, and its table with it.
+        error:badarg -> gone
+    end.
+
+%% The thread cannot build large maps.
+decodable(Value, AnyAtoms) ->
+    try binary_to_term(Value, [safe || not AnyAtoms]) of
+        _ -> Value
+    catch
         error:badarg -> gone
     end.
 

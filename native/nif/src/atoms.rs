@@ -19,6 +19,7 @@ rustler::atoms! {
     copied,
     copy,
     damaged,
+    decode,
     default,
     deleted,
     dependency,

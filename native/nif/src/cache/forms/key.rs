@@ -2,6 +2,7 @@
 
 use super::build::{external, Atoms};
 use super::encode::encode;
+use super::large_maps::needs_scheduler;
 use super::words::{is_cell, is_immediate, word};
 use super::{hash, Form, Scratch};
 use rustler::sys::*;
@@ -119,8 +120,12 @@ impl<'a> Key<'a> {
     #[cold]
     #[inline(never)]
     unsafe fn identical(&self, env: *mut ErlNifEnv, stored: &[u8]) -> bool {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's promise; any thread may ask what it is.
         unsafe {
+            if enif_thread_type() == ERL_NIF_THR_UNDEFINED && needs_scheduler(stored) {
+                // No key is made here of which that could be said.
+                return false;
+            }
             external(env, stored, Atoms::Any)
                 .is_some_and(|stored| enif_is_identical(self.term, stored) != 0)
         }

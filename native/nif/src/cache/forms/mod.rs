@@ -16,6 +16,7 @@ mod build;
 mod encode;
 mod hash;
 mod key;
+mod large_maps;
 pub mod portable;
 mod size;
 mod value;
@@ -24,7 +25,7 @@ mod words;
 pub use build::{build_key, build_value, Atoms, Built, DECODED};
 pub use encode::Scratch;
 pub use key::{Key, NoKey};
-pub use value::Value;
+pub use value::{Value, INLINE};
 
 use rustler::sys::*;
 use std::sync::atomic::{AtomicBool, Ordering};

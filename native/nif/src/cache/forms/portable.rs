@@ -2,6 +2,7 @@
 //! threads of our own, in environments of our own.
 
 use super::build::{binary, build_key, build_value, external, Built};
+use super::large_maps::needs_scheduler;
 use super::value::INLINE;
 use super::{Atoms, Form, Key, NotFlat, Scratch, Value};
 use crate::cache::held::Held;
@@ -9,6 +10,15 @@ use rustler::sys::*;
 use std::mem::MaybeUninit;
 use std::ops::RangeInclusive;
 use std::ptr::NonNull;
+
+/// What became of an external form.
+pub enum Import<T> {
+    Done(T),
+    /// It must be decoded elsewhere: see [`needs_scheduler`].
+    NeedsScheduler,
+    /// The VM cannot make a term of it or has no memory.
+    Undecodable,
+}
 
 /// The version byte, then the tag and the length of a binary.
 const VERSION: u8 = 131;
@@ -103,7 +113,7 @@ impl Room {
     }
 
     /// Reads a key's external form and gives it to `read`, with the environment that it is of;
-    /// `None` if the VM cannot make a term of it, or it is too long for a key.
+    /// `None` if the VM cannot make a term of it here, or it is too long for a key.
     pub fn import_key<T>(
         &mut self,
         bytes: &[u8],
@@ -122,19 +132,23 @@ impl Room {
     }
 
     /// Reads a value's external form and gives how it is held to `read`: its form, what the entry
-    /// holds and the bytes that belong into it. `None` if the VM cannot make a term of it or has
-    /// no memory.
+    /// holds and the bytes that belong into it.
     pub fn import_value<T>(
         &mut self,
         bytes: &[u8],
         atoms: Atoms,
         read: impl FnOnce(Form, Held, &[u8]) -> T,
-    ) -> Option<T> {
+    ) -> Import<T> {
+        if needs_scheduler(bytes) {
+            return Import::NeedsScheduler;
+        }
         let mut scratch = Scratch::new();
         // SAFETY: the environment is ours, and the terms do not outlive it.
         let result = unsafe {
             let env = self.env();
-            let term = import(env, bytes, atoms)?;
+            let Some(term) = import(env, bytes, atoms) else {
+                return Import::Undecodable;
+            };
             let value = match Value::read(env, term, &mut scratch) {
                 Ok(value) => Some(value),
                 Err(NotFlat) if COPIED.contains(&bytes.len()) => {
@@ -148,7 +162,7 @@ impl Room {
             })
         };
         self.clear();
-        result
+        result.map_or(Import::Undecodable, Import::Done)
     }
 }
 
@@ -162,7 +176,7 @@ impl Drop for Room {
 /// # Safety
 /// `env` must be one that the calling thread owns.
 unsafe fn import(env: *mut ErlNifEnv, bytes: &[u8], atoms: Atoms) -> Option<ErlNifTerm> {
-    if bytes.get(1) == Some(&COMPRESSED) {
+    if bytes.get(1) == Some(&COMPRESSED) || needs_scheduler(bytes) {
         return None;
     }
     // SAFETY: the caller's promise.

@@ -5,6 +5,7 @@ use super::answer::Answer;
 use crate::atoms;
 use crate::boundary::inspect_binary;
 use crate::cache::core::Core;
+use crate::cache::forms::Atoms;
 use crate::cache::handle::Kept;
 use crate::cache::held::Queue;
 use crate::cache::owned::Owned;
@@ -56,10 +57,7 @@ impl Job {
     /// Asks the caller for values that are rows of a table, by `{Job, {rows, Table, Rows}}`: the
     /// external form of each, none where there is no such row. `None` once the job is cancelled.
     pub fn ask(&self, table: &Owned, rows: &[u64]) -> Option<Vec<Option<Queue>>> {
-        /// How soon it is noticed that the job was cancelled.
-        const PATIENCE: Duration = Duration::from_millis(20);
-        self.thread.get_or_init(thread::current);
-        self.send(|env| {
+        self.question(|env| {
             // SAFETY: the environment is of the message that is made.
             unsafe {
                 let numbers: Vec<ErlNifTerm> =
@@ -69,7 +67,48 @@ impl Job {
                 let question = [atoms::rows().as_c_arg(), table.copy(env), numbers];
                 enif_make_tuple_from_array(env, question.as_ptr(), 3)
             }
-        });
+        })
+    }
+
+    /// Asks the caller to decode external forms, by `{Job, {decode, AnyAtoms, Binaries}}`: each
+    /// comes back, none where it cannot be decoded. `None` once the job is cancelled.
+    pub fn ask_decodable<'a>(
+        &self,
+        values: impl Iterator<Item = &'a [u8]>,
+        atoms: Atoms,
+    ) -> Option<Vec<Option<Queue>>> {
+        let any = if atoms == Atoms::Any {
+            atoms::r#true()
+        } else {
+            atoms::r#false()
+        };
+        self.question(|env| {
+            // SAFETY: the environment is of the message that is made.
+            unsafe {
+                let values: Vec<ErlNifTerm> = values
+                    .map(|bytes| {
+                        let mut term = ErlNifTerm::default();
+                        let room = enif_make_new_binary(env, bytes.len(), &mut term);
+                        room.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+                        term
+                    })
+                    .collect();
+                let values = enif_make_list_from_array(env, values.as_ptr(), values.len() as u32);
+                let question = [atoms::decode().as_c_arg(), any.as_c_arg(), values];
+                enif_make_tuple_from_array(env, question.as_ptr(), 3)
+            }
+        })
+    }
+
+    /// Waits for the answer to a question. `None` once the job is cancelled.
+    fn question(
+        &self,
+        content: impl FnOnce(*mut ErlNifEnv) -> ErlNifTerm,
+    ) -> Option<Vec<Option<Queue>>> {
+        /// How soon it is noticed that the job was cancelled.
+        const PATIENCE: Duration = Duration::from_millis(20);
+        self.thread.get_or_init(thread::current);
+        self.send(content);
         loop {
             if self.control.is_cancelled() {
                 return None;

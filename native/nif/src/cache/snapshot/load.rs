@@ -7,8 +7,8 @@ use super::save::{path, threads, wall_clock};
 use crate::atoms;
 use crate::cache::clock;
 use crate::cache::core::{Core, Terms};
-use crate::cache::forms::portable::Room;
-use crate::cache::forms::{Atoms, Form, Key};
+use crate::cache::forms::portable::{Import, Room};
+use crate::cache::forms::{Atoms, Form, Key, INLINE};
 use crate::cache::handle::Kept;
 use crate::cache::held::Held;
 use crate::cache::key::shown;
@@ -35,6 +35,8 @@ struct Options {
 struct Batch {
     bytes: Vec<u8>,
     entries: Vec<Imported>,
+    /// Values that are yet to be decoded, on a scheduler, with the entries' places.
+    unchecked: Vec<usize>,
     expired: u64,
     undecodable: u64,
 }
@@ -80,6 +82,8 @@ impl Batch {
                 }
                 None => {
                     batch.bytes.truncate(length);
+                    let entries = batch.entries.len();
+                    batch.unchecked.retain(|place| *place < entries);
                     batch.undecodable += 1;
                 }
             }
@@ -91,6 +95,37 @@ impl Batch {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
         start..self.bytes.len()
+    }
+
+    /// Has the values decoded that only a scheduler may decode: the caller sends back those that
+    /// it could. `None` once the job is cancelled.
+    fn check(&mut self, job: &Job, atoms: Atoms) -> Option<()> {
+        if self.unchecked.is_empty() {
+            return Some(());
+        }
+        let values = self.unchecked.iter().map(|place| {
+            let range = self.entries[*place].value.clone();
+            &self.bytes[range]
+        });
+        let checked = job.ask_decodable(values, atoms)?;
+        let mut found = vec![true; self.entries.len()];
+        for (place, value) in self.unchecked.iter().zip(checked) {
+            let entry = &mut self.entries[*place];
+            match value {
+                Some(queue) if entry.value.len() > INLINE => {
+                    entry.held = Held::Shared(queue);
+                    entry.value = 0..0;
+                }
+                Some(_) => (),
+                None => {
+                    found[*place] = false;
+                    self.undecodable += 1;
+                }
+            }
+        }
+        let mut found = found.into_iter();
+        self.entries.retain(|_| found.next() == Some(true));
+        Some(())
     }
 
     fn import(&mut self, room: &mut Room, record: &Record, atoms: Atoms) -> Option<Imported> {
@@ -105,10 +140,15 @@ impl Batch {
         if key.len() > MAX_KEY_BYTES {
             return None;
         }
-        let (form, held, value) =
-            room.import_value(record.value.0, atoms, |form, held, bytes| {
-                (form, held, self.add(bytes))
-            })?;
+        let read = |form, held, bytes: &[u8]| (form, held, self.add(bytes));
+        let (form, held, value) = match room.import_value(record.value.0, atoms, read) {
+            Import::Done(value) => value,
+            Import::NeedsScheduler => {
+                self.unchecked.push(self.entries.len());
+                (Form::External, Held::Bytes, self.add(record.value.0))
+            }
+            Import::Undecodable => return None,
+        };
         let mut names = Vec::new();
         let of_kinds = [
             (Names::Tags, &record.tags),
@@ -166,7 +206,10 @@ struct Loading<'a> {
 }
 
 impl Loading<'_> {
-    fn accept(&mut self, batch: Batch) {
+    fn accept(&mut self, mut batch: Batch) {
+        if batch.check(self.job, self.options.atoms).is_none() {
+            return;
+        }
         self.counts.expired += batch.expired;
         self.counts.undecodable += batch.undecodable;
         for entry in batch.entries {
