@@ -26,7 +26,8 @@
     subscriber_dies/1,
     cache_ends/1,
     handle_of_nobody/1,
-    many_writers/1
+    many_writers/1,
+    full_queue_is_freed/1
 ]).
 
 -import(erlmcp_native_test_cache, [new/2, until/1, parallel/2, no_message/0]).
@@ -57,7 +58,8 @@ groups() ->
         subscriber_dies,
         cache_ends,
         handle_of_nobody,
-        many_writers
+        many_writers,
+        full_queue_is_freed
     ],
     [{native, [], All}, {ets, [], All}].
 
@@ -308,6 +310,22 @@ handle_of_nobody(Config) ->
             ?assertEqual({[{replaced, a, put}], 0}, ?cache:events(Subscription, 10))
     after 1000 -> ct:fail(no_wake_up)
     end.
+
+%% With its subscriber, while the cache goes on.
+full_queue_is_freed(Config) ->
+    Cache = new(Config, #{capacity => 100}),
+    ok = ?cache:put(Cache, a, 0),
+    Before = erlmcp_native:memory(),
+    {Pid, Monitor} = spawn_monitor(fun() ->
+        {ok, Subscription} = ?cache:subscribe(Cache, #{capacity => 65_536}),
+        [ok = ?cache:put(Cache, a, I) || I <- lists:seq(1, 65_537)],
+        ?assert(erlmcp_native:memory() - Before > 2_000_000),
+        ready(Subscription),
+        {Events, 1} = ?cache:events(Subscription, 10),
+        ?assertEqual(10, length(Events))
+    end),
+    receive {'DOWN', Monitor, process, Pid, Reason} -> ?assertEqual(normal, Reason) end,
+    until(fun() -> erlmcp_native:memory() - Before < 500_000 end).
 
 %% Every replacement arrives or is counted.
 many_writers(Config) ->

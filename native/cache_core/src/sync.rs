@@ -1,4 +1,4 @@
-//! Every atomic and lock of the hand-made parts comes from here, so that `tests/loom.rs`, which
+//! Every atomic and lock of the hand-made parts comes from here, so that `tests/loom`, which
 //! includes those parts as its own modules, can put loom's in their place.
 
 pub use crossbeam_queue::ArrayQueue;

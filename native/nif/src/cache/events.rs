@@ -4,13 +4,14 @@ use super::clock;
 use super::core::{Core, Terms};
 use super::forms::{build_key, Form, DECODED};
 use super::handle::with_core;
+use super::keeper;
 use super::options::Names;
 use crate::atoms;
 use cache_core::events::{Refused, Subscriber};
 use cache_core::{Cause, Entry};
 use rustler::sys::*;
 use rustler::{Atom, Encoder, Env, LocalPid, Monitor, Resource, ResourceArc, Term};
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr;
 
 pub struct Event {
@@ -21,7 +22,16 @@ pub struct Event {
 
 pub struct Subscription {
     pid: ErlNifPid,
-    subscriber: Subscriber<Event>,
+    subscriber: ManuallyDrop<Box<Subscriber<Event>>>,
+}
+
+impl Drop for Subscription {
+    /// In a destructor, on a scheduler; there may be 65,536 events.
+    fn drop(&mut self) {
+        // SAFETY: taken once, here.
+        let subscriber = unsafe { ManuallyDrop::take(&mut self.subscriber) };
+        keeper::discard(subscriber);
+    }
 }
 
 #[rustler::resource_impl]
@@ -229,7 +239,8 @@ unsafe fn cache_subscribe(env: *mut ErlNifEnv, args: &[ErlNifTerm; 3]) -> Option
         .unwrap_or_else(|| Some(enif_make_badarg(env)))
     }
 }
-retried_nif!("cache_subscribe", 3, Normal, cache_subscribe);
+// To make a large queue takes long.
+retried_nif!("cache_subscribe", 3, DirtyCpu, cache_subscribe);
 
 unsafe fn subscribe(
     env: *mut ErlNifEnv,
@@ -244,7 +255,7 @@ unsafe fn subscribe(
         enif_self(env, pid.as_mut_ptr());
         let subscription = ResourceArc::new(Subscription {
             pid: pid.assume_init(),
-            subscriber: core.hub.subscriber(kinds, capacity),
+            subscriber: ManuallyDrop::new(Box::new(core.hub.subscriber(kinds, capacity))),
         });
         match core.hub.add(Listener(subscription.clone())) {
             Ok(()) => {}
@@ -292,8 +303,9 @@ nif!("cache_unsubscribe", 2, Normal, cache_unsubscribe);
 /// `{Events, Dropped, more | empty}`. Arguments: subscription, how many at most.
 unsafe fn cache_events(env: *mut ErlNifEnv, args: &[ErlNifTerm; 2]) -> ErlNifTerm {
     const MOST: u64 = 1000;
-    /// Bytes of keys after which a call ends.
+    /// Bytes of keys after which a call ends; those in the external form take longest by far.
     const BYTES: usize = 64 * 1024;
+    const EXTERNAL: usize = 8;
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
         let mut most = 0;
@@ -306,7 +318,8 @@ unsafe fn cache_events(env: *mut ErlNifEnv, args: &[ErlNifTerm; 2]) -> ErlNifTer
         let mut more = true;
         while more && bytes < BYTES && (events.len() as u64) < most.min(MOST) {
             more = subscription.subscriber.pull(1, |event| {
-                bytes += event.key.len();
+                let is_external = event.form == Form::External as u8;
+                bytes += event.key.len() * if is_external { EXTERNAL } else { 1 };
                 events.push(term(env, &event));
             });
         }

@@ -28,7 +28,8 @@ unsafe impl<T> Send for Sent<T> {}
 static NEW: LazyLock<SegQueue<Sent<Handle>>> = LazyLock::new(SegQueue::new);
 static TO_END: LazyLock<SegQueue<Sent<Handle>>> = LazyLock::new(SegQueue::new);
 static TO_FREE: LazyLock<SegQueue<Sent<Core>>> = LazyLock::new(SegQueue::new);
-/// Cores that were dropped and not yet freed.
+static TO_DISCARD: LazyLock<SegQueue<Box<dyn Send>>> = LazyLock::new(SegQueue::new);
+/// What was dropped and is not yet freed.
 static GARBAGE: AtomicUsize = AtomicUsize::new(0);
 static RUNS: AtomicBool = AtomicBool::new(false);
 static THREAD: Mutex<Option<Thread>> = Mutex::new(None);
@@ -78,6 +79,13 @@ pub fn end_later(object: *mut Handle) {
     // SAFETY: the object is alive during the callback of its owner's death.
     unsafe { enif_keep_resource(object.cast()) };
     TO_END.push(Sent(object));
+    ensure();
+}
+
+/// Frees what would take too long where it was dropped.
+pub fn discard(garbage: Box<dyn Send>) {
+    GARBAGE.fetch_add(1, Ordering::AcqRel);
+    TO_DISCARD.push(garbage);
     ensure();
 }
 
@@ -133,6 +141,10 @@ fn round(caches: &mut Vec<Sent<Handle>>) {
     });
     // Lets the epochs go on when nobody else does.
     threads::pin().flush();
+    while let Some(garbage) = TO_DISCARD.pop() {
+        drop(garbage);
+        GARBAGE.fetch_sub(1, Ordering::AcqRel);
+    }
     while let Some(Sent(core)) = TO_FREE.pop() {
         // SAFETY: it was taken out of its handle, and those who saw it there are done.
         drop(unsafe { Box::from_raw(core) });
