@@ -60,7 +60,7 @@ evicts_at_its_size(_Config) ->
 
 invalidates_by_tag_and_dependency(_Config) ->
     ok = ?C:put(a, 1, {ttl, 10}, #{tags => [<<"user:1">>]}),
-    ok = ?C:put(b, 1, {ttl, 10}, #{tags => [<<"user:1">>, x], dependencies => [p]}),
+    ok = ?C:put(b, 1, {ttl, 10}, #{tags => [<<"user:1">>, x]}),
     ok = ?C:put(c, 1, {ttl, 10}, #{dependencies => [p]}),
     ok = ?C:put(p, 1),
     ?assertEqual({ok, 2}, ?C:invalidate_by_tag(<<"user:1">>)),

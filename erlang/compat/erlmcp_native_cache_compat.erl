@@ -6,7 +6,7 @@
 The API of erlmcp's `erlmcp_cache` on `erlmcp_native_cache`: one cache of this name, least recently
 used first out, which belongs to a process that no read and no write goes through. There is one level:
 what `stats/0` says of the second and third is 0, and `write_through` and `write_back` differ in
-nothing.
+nothing. An entry of which both a tag and a dependency are invalidated counts for both.
 """).
 
 -export([start_link/0, start_link/1]).
