@@ -132,6 +132,7 @@ vocabulary() -> ?VOCABULARY.
 -type event() ::
     {Kind :: atom(), Key :: term(), Cause :: atom()}
     | {Kind :: atom(), Cause :: atom(), external, Key :: binary()}.
+-type form() :: plain | external | copied | stored.
 -type answer() :: {ok, term()} | {external, binary()} | {stored, ets:tid(), pos_integer()}.
 -type put_answer() ::
     ok | {ok, [pos_integer()] | pos_integer()} | superseded | complex | complex_value
@@ -214,10 +215,10 @@ cache_new(_Name, _Options) -> ?nif_stub.
     {non_neg_integer(), non_neg_integer() | done}.
 cache_purge(_Cache, _From, _What, _Limit) -> ?nif_stub.
 
--spec cache_put(cache(), term(), bytes(), term(), plain | external | stored) -> put_answer().
+-spec cache_put(cache(), term(), bytes(), term(), form()) -> put_answer().
 cache_put(_Cache, _Key, _Bytes, _Value, _Form) -> ?nif_stub.
 
--spec cache_put(cache(), term(), bytes(), term(), plain | external | stored, Mode, tuple()) ->
+-spec cache_put(cache(), term(), bytes(), term(), form(), Mode, tuple()) ->
     put_answer() when Mode :: always | new | {version, non_neg_integer()}.
 cache_put(_Cache, _Key, _Bytes, _Value, _Form, _Mode, _Options) -> ?nif_stub.
 

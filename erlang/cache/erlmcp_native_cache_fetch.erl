@@ -20,7 +20,8 @@
     key :: term(),
     %% The key's external format, where the NIF asked for it.
     bytes = [] :: binary() | [],
-    function :: erlmcp_native_cache:loader(),
+    %% A loader, as far as one can trust it.
+    function :: fun(() -> term()),
     timeout :: timeout(),
     deadline :: integer() | infinity | undefined
 }).

@@ -86,8 +86,7 @@ is_put(Opts) ->
     is_map(Opts) andalso lists:all(fun({Key, V}) -> is_put(Key, V) end, maps:to_list(Opts)).
 
 %% As put/3, of a map that is checked, for the flight with this token.
--spec put_given(erlmcp_native_cache:put_opts(), reference() | default) ->
-    put_tuple().
+-spec put_given(#{atom() => term()}, reference() | default) -> put_tuple().
 put_given(Opts, Token) when Opts =:= #{} ->
     {default, default, default, default, default, [], [], Token};
 put_given(Opts, Token) ->
