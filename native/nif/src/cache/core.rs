@@ -112,6 +112,9 @@ impl Core {
                 Built::Term(value) => (atoms::ok(), value),
                 Built::External(binary) => (atoms::external(), binary),
             };
+            if entry.form() == Form::Copied as u8 || entry.form() == Form::External as u8 | SHARED {
+                charge(env, decoded_bytes(entry));
+            }
             enif_make_tuple_from_array(env, [tag.as_c_arg(), value].as_ptr(), 2)
         }
     }
@@ -259,6 +262,21 @@ pub unsafe fn held(form: u8, word: u64) -> ManuallyDrop<Held> {
     } else {
         Held::Bytes
     })
+}
+
+/// Counts towards the process's turn what is decoded or copied.
+///
+/// # Safety
+/// `env` must be the calling environment.
+#[inline(never)]
+pub unsafe fn charge(env: *mut ErlNifEnv, decoded_bytes: usize) {
+    /// Bytes in a hundredth of a turn, which is 10 us.
+    const BYTES: usize = 8 * 1024;
+    let hundredths = (decoded_bytes / BYTES).min(100) as i32;
+    if hundredths > 0 {
+        // SAFETY: the caller's promise.
+        unsafe { enif_consume_timeslice(env, hundredths) };
+    }
 }
 
 /// Bytes that [`Core::answer`] decodes or copies of an entry's value.

@@ -1,7 +1,7 @@
 //! Writing one key.
 
 use super::clock;
-use super::core::{expires, Core, Terms, SHARED, STORED};
+use super::core::{charge, expires, Core, Terms, SHARED, STORED};
 use super::events::Reason;
 use super::fetch::Token;
 use super::forms::{self, Form, NoKey, NotFlat, Scratch};
@@ -54,6 +54,10 @@ impl<'a> Read<'a> {
             Read::Flat(value) => {
                 // SAFETY: the caller's promise.
                 let held = unsafe { value.hold(env) }?;
+                if let Held::Copied(copied) = &held {
+                    // SAFETY: as above.
+                    unsafe { charge(env, copied.size() / 4) };
+                }
                 Some(value_of(value.form, held, value.bytes()))
             }
         }
