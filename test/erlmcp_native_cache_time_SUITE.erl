@@ -163,9 +163,9 @@ very_long_times(Config) ->
 
 idle_ends(Config) ->
     Cache = new(Config, #{capacity => 10, idle => 300}),
+    Begin = now_ms(),
     ok = ?cache:put(Cache, used, {v}),
     ok = ?cache:put(Cache, unused, {v}),
-    Begin = now_ms(),
     Use = fun() ->
         {ok, {v}} = ?cache:get(Cache, used),
         timer:sleep(20),
@@ -173,7 +173,8 @@ idle_ends(Config) ->
         ?cache:is_key(Cache, unused)
     end,
     _ = seen(Use),
-    ?assert(now_ms() - Begin >= 299),
+    %% The cache's clock lags behind by up to 10 ms.
+    ?assert(now_ms() - Begin >= 289),
     ?assertEqual({ok, {v}}, ?cache:get(Cache, used)),
     ended(Cache, used).
 
