@@ -192,23 +192,32 @@ impl<R: Clone, W: Default> Flights<R, W> {
     /// As [`Self::supersede`], for a change of all keys that `is` accepts. After `Busy` it is to
     /// be repeated whole.
     pub fn supersede_all(&self, is: impl Fn(&[u8]) -> bool) -> Result<(), Busy> {
-        for part in &self.parts {
-            if part.wanted.load(Ordering::Relaxed) == 0 {
-                continue;
-            }
-            let mut table = part.lock()?;
-            let Table { by_id, by_key, .. } = &mut *table;
-            by_key.retain(|(_, id)| {
-                let flight = by_id.find(spread(*id), |flight| flight.id == *id);
-                let flight = flight.filter(|flight| is(&flight.key));
-                if let Some(flight) = flight {
-                    flight.mark.0.store(true, Ordering::Release);
-                }
-                flight.is_none()
-            });
-            part.publish(&table);
+        (0..self.parts.len()).try_for_each(|part| self.supersede_part(part, &is).map(drop))
+    }
+
+    /// A step of [`Self::supersede_all`]; the number of flights that it looked at.
+    pub fn supersede_part(&self, part: usize, is: impl Fn(&[u8]) -> bool) -> Result<usize, Busy> {
+        let part = &self.parts[part];
+        if part.wanted.load(Ordering::Relaxed) == 0 {
+            return Ok(0);
         }
-        Ok(())
+        let mut table = part.lock()?;
+        let Table { by_id, by_key, .. } = &mut *table;
+        let count = by_key.len();
+        by_key.retain(|(_, id)| {
+            let flight = by_id.find(spread(*id), |flight| flight.id == *id);
+            let flight = flight.filter(|flight| is(&flight.key));
+            if let Some(flight) = flight {
+                flight.mark.0.store(true, Ordering::Release);
+            }
+            flight.is_none()
+        });
+        part.publish(&table);
+        Ok(count)
+    }
+
+    pub fn parts(&self) -> usize {
+        self.parts.len()
     }
 
     /// Removes what was abandoned and what nobody has come across since.

@@ -55,7 +55,7 @@ unsafe fn go_on(
 
 unsafe fn cache_clear(env: *mut ErlNifEnv, args: &[ErlNifTerm; 1]) -> ErlNifTerm {
     // SAFETY: `env` is the calling environment and `args` its terms.
-    unsafe { clear(env, &[args[0], enif_make_uint64(env, 0)]) }
+    unsafe { clear(env, &[args[0], enif_make_int64(env, -1)]) }
 }
 nif!("cache_clear", 1, Normal, cache_clear);
 
@@ -68,32 +68,46 @@ unsafe extern "C" fn clear_on(
     crate::boundary::guarded(env, || unsafe { clear(env, &*argv.cast()) })
 }
 
+/// What comes after a slice of [`clear`].
+enum Cleared {
+    All,
+    /// The part of the flights to go on with.
+    Flights(usize),
+    Entries(Cursor),
+}
+
+/// The second argument is a cursor, or a number below zero for a part of the flights, which come
+/// first: what was computed before is not to follow what is cleared.
 unsafe fn clear(env: *mut ErlNifEnv, args: &[ErlNifTerm; 2]) -> ErlNifTerm {
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
-        let Some(from) = cursor(env, args[1]) else {
+        let mut part = 0;
+        let part = (enif_get_int64(env, args[1], &mut part) != 0 && part < 0)
+            .then_some((-1 - part) as usize);
+        let Some(from) = part.map_or_else(|| cursor(env, args[1]), |_| Some(Cursor::default()))
+        else {
             return enif_make_badarg(env);
         };
-        let swept = changing(env, args[0], |core, pin| {
-            if from == Cursor::default() {
-                core.flights.supersede_all(|_| true)?;
+        let cleared = changing(env, args[0], |core, pin| {
+            if let Some(next) = part.and_then(|part| core.supersede_from(part)) {
+                return Cleared::Flights(next);
             }
             let on_removed = &mut |entry: &Entry<Terms>, cause| core.removed(entry, cause);
-            core.cache
-                .sweep(from, SLICE, clock::now(), pin, on_removed, |_| {
-                    Some(Cause::Cleared)
-                })
-        });
-        match swept {
-            None => enif_make_badarg(env),
-            Some(Ok(None)) => atoms::ok().as_c_arg(),
-            Some(Ok(Some(next))) => {
-                let args = [args[0], enif_make_uint64(env, number(next))];
-                go_on(env, c"cache_clear", clear_on, &args)
+            let all = |_: &Entry<Terms>| Some(Cause::Cleared);
+            match (core.cache).sweep(from, SLICE, clock::now(), pin, on_removed, all) {
+                Ok(None) => Cleared::All,
+                Ok(Some(next)) => Cleared::Entries(next),
+                // Those that the slice has removed are gone: it begins again.
+                Err(_) => Cleared::Entries(from),
             }
-            // Those that the slice has removed are gone: it begins again.
-            Some(Err(_)) => go_on(env, c"cache_clear", clear_on, args),
-        }
+        });
+        let next = match cleared {
+            None => return enif_make_badarg(env),
+            Some(Cleared::All) => return atoms::ok().as_c_arg(),
+            Some(Cleared::Flights(part)) => enif_make_int64(env, -1 - part as i64),
+            Some(Cleared::Entries(at)) => enif_make_uint64(env, number(at)),
+        };
+        go_on(env, c"cache_clear", clear_on, &[args[0], next])
     }
 }
 

@@ -71,6 +71,24 @@ impl Core {
         self.flights
             .supersede(key.hash, |stored| is_same_key(key, stored))
     }
+
+    /// Before a change of all keys: a slice of the work, from this part of the flights on; the
+    /// part to go on with.
+    pub fn supersede_from(&self, part: usize) -> Option<usize> {
+        /// Flights of one slice, near enough.
+        const SLICE: usize = 2000;
+        let mut count = 0;
+        for part in part..self.flights.parts() {
+            if count >= SLICE {
+                return Some(part);
+            }
+            match self.flights.supersede_part(part, |_| true) {
+                Ok(more) => count += more,
+                Err(Busy) => return Some(part),
+            }
+        }
+        None
+    }
 }
 
 /// The bytes by which a flight knows its key: the form and the key's own.
