@@ -14,6 +14,14 @@ pub trait Host: 'static {
     /// # Safety
     /// To be called once for each value, on any thread.
     unsafe fn release(form: u8, word: u64);
+
+    /// Bytes that `word` refers to, about.
+    ///
+    /// # Safety
+    /// Not after [`Self::release`].
+    unsafe fn outside(_form: u8, _word: u64) -> usize {
+        0
+    }
 }
 
 /// Why an entry left.

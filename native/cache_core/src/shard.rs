@@ -192,21 +192,18 @@ impl<H: Host> Locked<'_, H> {
     }
 
     fn retire(&self, entry: Pointer<H>) {
-        /// Garbage of this size is not left to wait for more of it.
-        const LARGE: u32 = 64 * 1024;
-        let weight = {
+        let outside = {
             // SAFETY: alive until it is freed.
             let entry = unsafe { entry.as_ref() };
             for tag in entry.extra().iter().flat_map(|extra| &extra.tags) {
                 tag.leave();
             }
-            entry.weight
+            // SAFETY: its value is released when it is freed.
+            unsafe { H::outside(entry.form(), entry.word()) }
         };
         // SAFETY: no slot of the index shows it any more.
         unsafe { self.pin.defer(move || Entry::free(entry)) };
-        if weight >= LARGE {
-            self.pin.flush();
-        }
+        self.pin.count_garbage(outside);
     }
 
     /// Makes the policy choose an entry and removes it; returns its weight.

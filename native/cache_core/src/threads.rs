@@ -16,6 +16,8 @@ struct Slot {
     handle: LocalHandle,
     number: usize,
     may_wait: Cell<bool>,
+    /// Bytes that what this thread has deferred refers to, since it was last handed on.
+    garbage: Cell<usize>,
 }
 
 /// A slot that no thread uses.
@@ -69,6 +71,7 @@ fn enter() -> *const Slot {
                 handle,
                 number,
                 may_wait,
+                garbage: Cell::new(0),
             })))
         },
         |free| free.0,
@@ -116,6 +119,21 @@ impl Pin {
     pub unsafe fn defer<F: FnOnce()>(&self, free: F) {
         // SAFETY: the caller's promise.
         unsafe { self.guard.defer_unchecked(free) };
+    }
+
+    /// Of what was deferred: the bytes that it refers to. Much of it is not left to wait for more.
+    #[inline]
+    pub fn count_garbage(&self, bytes: usize) {
+        const MOST: usize = 1024 * 1024;
+        if bytes == 0 {
+            return;
+        }
+        let garbage = &own_slot().garbage;
+        garbage.set(garbage.get() + bytes);
+        if garbage.get() >= MOST {
+            garbage.set(0);
+            self.flush();
+        }
     }
 
     /// Hands what this thread has deferred to whoever comes next, instead of keeping the last

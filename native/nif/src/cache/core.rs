@@ -26,6 +26,15 @@ pub const STORED: u8 = 4;
 pub const SHARED: u8 = 0x80;
 
 impl Host for Terms {
+    unsafe fn outside(form: u8, word: u64) -> usize {
+        // SAFETY: the caller's promise.
+        match unsafe { &*held(form, word) } {
+            Held::Shared(queue) => queue.bytes().len(),
+            Held::Copied(copied) => copied.size(),
+            Held::Word(_) | Held::Bytes => 0,
+        }
+    }
+
     unsafe fn release(form: u8, word: u64) {
         if form & SHARED != 0 {
             // SAFETY: such a word was made by `Queue::into_word`, and this is the only release.
