@@ -321,7 +321,7 @@ binaries_are_freed(Config) ->
     ?assert(binary_memory() - Before < 21_000_000),
     [ok = ?cache:delete(Cache, I) || I <- lists:seq(1, 50)],
     ok = ?cache:clear(Cache),
-    await(fun() -> binary_memory() - Before < 8_000_000 end),
+    await(fun() -> binary_memory() - Before < 5_000_000 end),
     ok = ?cache:drop(Cache),
     await(fun() -> binary_memory() - Before < 1_000_000 end),
     await(fun() -> erlmcp_native:memory() - Native < 1_000_000 end).
