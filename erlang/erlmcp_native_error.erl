@@ -16,9 +16,11 @@
 -spec raise(call(), term(), #{pos_integer() | position => term()}) -> no_return().
 raise({Module, Function, Args}, Reason, Cause) ->
     {current_stacktrace, [_ | Stack]} = process_info(self(), current_stacktrace),
-    %% The JSON door reads the options of others.
+    %% A door's inner modules have names that begin with its own; the JSON door reads the options of
+    %% others.
+    Own = atom_to_list(Module),
     IsOwn = fun({M, _, _, _}) ->
-        lists:member(M, [Module, ?MODULE, erlmcp_native_json])
+        lists:member(M, [?MODULE, erlmcp_native_json]) orelse lists:prefix(Own, atom_to_list(M))
     end,
     Outer = lists:dropwhile(IsOwn, Stack),
     Info = [{error_info, #{cause => Cause, module => Module}}],

@@ -440,10 +440,18 @@ warmer_ends_with_the_cache(Config) ->
     Cache = new(Config, #{capacity => 100}),
     {ok, Pid} = ?CACHE:start_warmer(Cache, source(counters:new(1, [])), #{interval => 20}),
     Monitor = monitor(process, Pid),
+    %% One that has nothing to do, and one whose times are beyond the VM's.
+    {ok, Idle} = ?CACHE:start_warmer(Cache, source(counters:new(1, [])), #{at_start => false}),
+    Ages = #{interval => 1 bsl 70, timeout => 1 bsl 70, blocking => true},
+    {ok, Slow} = ?CACHE:start_warmer(Cache, source(counters:new(1, [])), Ages),
+    Monitors = [monitor(process, Warmer) || Warmer <- [Idle, Slow]],
     ok = ?CACHE:drop(Cache),
-    receive
-        {'DOWN', Monitor, process, Pid, Reason} -> ?assertEqual(normal, Reason)
-    end,
+    [
+        receive
+            {'DOWN', One, process, _, Reason} -> ?assertEqual(normal, Reason)
+        end
+     || One <- [Monitor | Monitors]
+    ],
     ?assertError(badarg, ?CACHE:start_warmer(Cache, source(counters:new(1, [])), #{})).
 
 warmer_stops(Config) ->
@@ -494,6 +502,7 @@ wrong_arguments(Config) ->
         {warm, [Cache, Source, #{timeout => soon}], 3},
         {start_warmer, [none, Source, #{}], 1},
         {start_warmer, [Cache, other, #{}], 2},
+        {start_warmer, [Cache, {file, 17}, #{}], 2},
         {start_warmer, [Cache, Source, none], 3},
         {start_warmer, [Cache, Source, #{interval => 0}], 3},
         {start_warmer, [Cache, Source, #{blocking => true, at_start => false}], 3},

@@ -96,7 +96,7 @@ explained in docs/caching_strategies.md; files and warmers in docs/cache_snapsho
     | {ok, Value :: term(), put_opts()}
     | {no_cache, Value :: term()}
     | {error, Reason :: term()}).
--type fetch_error() :: timeout | too_large | {raised, error | exit | throw, Reason :: term()} | term().
+-type fetch_error() :: timeout | too_large | system_limit | {raised, error | exit | throw, Reason :: term()} | term().
 -type event() :: evicted | expired | replaced | deleted.
 -type cause() ::
     size | ttl | idle | put | update | explicit | take | tag | dependency | prefix
@@ -105,13 +105,15 @@ explained in docs/caching_strategies.md; files and warmers in docs/cache_snapsho
 %% `events': which; default all. `capacity': how many wait to be taken, beyond which they are
 %% counted and dropped; default 1,024.
 -opaque subscription() :: reference().
--opaque cursor() :: start | done | term().
+-opaque cursor() :: non_neg_integer().
 
 -define(CALL(Name, Args), {?MODULE, Name, Args}).
 %% Entries of one step of a walk.
 -define(STEP, 500).
 %% Of one on a dirty scheduler.
 -define(PURGE, 10_000).
+%% Events that one call of the NIF is asked for.
+-define(MAX_EVENTS, 65_536).
 
 %%% The cache
 
@@ -212,9 +214,11 @@ The value of a key. Counts as a use.
 """).
 -spec get(Cache :: cache(), Key :: term()) -> {ok, Value :: term()} | {error, not_found}.
 get(Cache, Key) ->
-    case erlmcp_native_nif:cache_get(Cache, Key, []) of
+    try erlmcp_native_nif:cache_get(Cache, Key, []) of
         {ok, _} = Hit -> Hit;
         Other -> erlmcp_native_cache_terms:found(Other, Cache, Key)
+    catch
+        error:badarg -> no_cache(?CALL(get, [Cache, Key]), 1)
     end.
 
 ?DOC("""
@@ -290,9 +294,11 @@ put(Cache, Key, Value) when byte_size(Value) > 1024 ->
     Call = ?CALL(put, [Cache, Key, Value]),
     erlmcp_native_cache_terms:put(Call, Cache, Key, Value, always, default);
 put(Cache, Key, Value) ->
-    case erlmcp_native_nif:cache_put(Cache, Key, [], Value, plain) of
+    try erlmcp_native_nif:cache_put(Cache, Key, [], Value, plain) of
         ok -> ok;
         Other -> erlmcp_native_cache_terms:put_on(Other, ?CALL(put, [Cache, Key, Value]))
+    catch
+        error:badarg -> no_cache(?CALL(put, [Cache, Key, Value]), 1)
     end.
 
 ?DOC("""
@@ -409,8 +415,13 @@ The value of a key, which is then no longer there.
 take(Cache, Key) ->
     Take = fun(Bytes) -> erlmcp_native_nif:cache_take(Cache, Key, Bytes) end,
     case keyed(take, Cache, Key, Take) of
-        {error, not_found} = Miss -> Miss;
-        Answer -> erlmcp_native_cache_terms:value(Answer)
+        {error, not_found} = Miss ->
+            Miss;
+        Answer ->
+            case erlmcp_native_cache_terms:value(Answer) of
+                {ok, _} = Taken -> Taken;
+                gone -> {error, not_found}
+            end
     end.
 
 ?DOC("""
@@ -490,9 +501,11 @@ fetch(Cache, Key, Fun, Timeout) when
     is_function(Fun, 0), Timeout =:= infinity;
     is_function(Fun, 0), is_integer(Timeout), Timeout >= 0, Timeout < 1 bsl 32
 ->
-    case erlmcp_native_nif:cache_fetch(Cache, Key, [], 0, default) of
+    try erlmcp_native_nif:cache_fetch(Cache, Key, [], 0, default) of
         {ok, Value} = Hit when not is_tuple(Value) -> Hit;
         Other -> erlmcp_native_cache_fetch:other(Other, ?CALL(fetch, [Cache, Key, Fun, Timeout]))
+    catch
+        error:badarg -> no_cache(?CALL(fetch, [Cache, Key, Fun, Timeout]), 1)
     end;
 fetch(Cache, Key, Fun, Timeout) ->
     Call = ?CALL(fetch, [Cache, Key, Fun, Timeout]),
@@ -571,8 +584,16 @@ Ends a subscription. A `ready` that is under way may still come.
 """).
 -spec unsubscribe(Cache :: cache(), Subscription :: subscription()) -> ok.
 unsubscribe(Cache, Subscription) ->
-    Unsubscribe = fun() -> erlmcp_native_nif:cache_unsubscribe(Cache, Subscription) end,
-    on_cache(?CALL(unsubscribe, [Cache, Subscription]), Unsubscribe).
+    try
+        erlmcp_native_nif:cache_unsubscribe(Cache, Subscription)
+    catch
+        error:badarg ->
+            Call = ?CALL(unsubscribe, [Cache, Subscription]),
+            case erlmcp_native_cache_warm:is_there(Cache) of
+                true -> erlmcp_native_error:badarg(Call, 2, "not a subscription");
+                false -> no_cache(Call, 1)
+            end
+    end.
 
 ?DOC("""
 Takes up to Max events, oldest first, and how many were dropped since the last call for want of
@@ -590,8 +611,14 @@ events(Subscription, Max) ->
     erlmcp_native_error:badarg(?CALL(events, [Subscription, Max]), 2, "not a positive integer").
 
 events(Subscription, Max, Before, DroppedBefore) ->
-    Take = fun() -> erlmcp_native_nif:cache_events(Subscription, Max) end,
-    {Given, Dropped, Rest} = on_cache(?CALL(events, [Subscription, Max]), Take),
+    {Given, Dropped, Rest} =
+        try
+            erlmcp_native_nif:cache_events(Subscription, min(Max, ?MAX_EVENTS))
+        catch
+            error:badarg ->
+                Call = ?CALL(events, [Subscription, Max]),
+                erlmcp_native_error:badarg(Call, 1, "not a subscription")
+        end,
     Events = [event(Event) || Event <- Given],
     Taken = length(Events),
     All = [Events | Before],
@@ -617,7 +644,7 @@ fold(Fun, Acc, Cache) ->
 fold(_Fun, Acc, _Cache, done, _Call) ->
     Acc;
 fold(Fun, Acc0, Cache, Cursor, Call) ->
-    {Entries, Next} = scan(Call, Cache, Cursor, entries),
+    {Entries, Next} = scan(Call, 3, Cache, Cursor, entries),
     With = fun({Key, Answer}, Acc) ->
         case erlmcp_native_cache_terms:value(Answer) of
             {ok, Value} -> Fun(erlmcp_native_cache_terms:key(Key), Value, Acc);
@@ -647,12 +674,21 @@ after `done` there are no more.
     {[Key :: term()], Next :: cursor() | done}.
 keys(_Cache, done) ->
     {[], done};
+keys(Cache, Cursor) when
+    Cursor =:= start; is_integer(Cursor), Cursor >= 0, Cursor < 1 bsl 64
+->
+    {Keys, Next} = scan(?CALL(keys, [Cache, Cursor]), 1, Cache, Cursor, keys),
+    {[erlmcp_native_cache_terms:key(Key) || Key <- Keys], Next};
 keys(Cache, Cursor) ->
-    {Keys, Next} = scan(?CALL(keys, [Cache, Cursor]), Cache, Cursor, keys),
-    {[erlmcp_native_cache_terms:key(Key) || Key <- Keys], Next}.
+    erlmcp_native_error:badarg(?CALL(keys, [Cache, Cursor]), 2, "not a cursor").
 
-scan(Call, Cache, Cursor, What) ->
-    on_cache(Call, fun() -> erlmcp_native_nif:cache_scan(Cache, Cursor, What, ?STEP) end).
+%% At is the cache's place in the call.
+scan(Call, At, Cache, Cursor, What) ->
+    try
+        erlmcp_native_nif:cache_scan(Cache, Cursor, What, ?STEP)
+    catch
+        error:badarg -> no_cache(Call, At)
+    end.
 
 %%% Files and warming
 
@@ -765,8 +801,12 @@ on_cache(Call, Nif) ->
     try
         Nif()
     catch
-        error:badarg -> erlmcp_native_error:badarg(Call, 1, "no such cache")
+        error:badarg -> no_cache(Call, 1)
     end.
+
+-spec no_cache(erlmcp_native_error:call(), pos_integer()) -> no_return().
+no_cache(Call, At) ->
+    erlmcp_native_error:badarg(Call, At, "no such cache").
 
 keyed(Name, Cache, Key, Nif) ->
     erlmcp_native_cache_terms:keyed(?CALL(Name, [Cache, Key]), Key, Nif).

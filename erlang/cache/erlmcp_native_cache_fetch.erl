@@ -87,7 +87,10 @@ wait(Runner, Flight, #fetch{cache = Cache} = Fetch) ->
             end;
         ended ->
             true = demonitor(Monitor, [flush]),
-            ask(Fetch, 0)
+            ask(Fetch, 0);
+        {error, system_limit} = Error ->
+            true = demonitor(Monitor, [flush]),
+            Error
     end.
 
 deadline(infinity) -> infinity;
@@ -148,11 +151,20 @@ computed(Return, _Token, _Fetch) ->
 bad_return(Return) ->
     {failed, {error, {raised, error, {bad_return, Return}}}}.
 
-%% A value that is too large is not kept, and is right all the same.
+%% A value that is too large is not kept, nor is one whose cache has gone; it is right all the same.
 put(Value, Options, Token, #fetch{call = Call, cache = Cache, key = Key}) ->
     Given = erlmcp_native_cache_options:put_given(Options, Token),
-    _ = erlmcp_native_cache_terms:put(Call, Cache, Key, Value, always, Given),
-    ok.
+    try
+        _ = erlmcp_native_cache_terms:put(Call, Cache, Key, Value, always, Given),
+        ok
+    catch
+        error:badarg:Stack ->
+            %% It may be the weigher's.
+            case erlmcp_native_cache_warm:is_there(Cache) of
+                true -> erlang:raise(error, badarg, Stack);
+                false -> ok
+            end
+    end.
 
 %% An older value, where the cache may give that instead; else the error, which is remembered if
 %% it is what the fun answered and there is no value that it would replace.

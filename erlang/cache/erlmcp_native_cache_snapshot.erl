@@ -5,7 +5,7 @@
 %% Caches in files. A thread of the library does the work and answers by message; it gives up
 %% when the process that called dies.
 
--export([save/3, load/4]).
+-export([save/3, load/4, is_name/1, timeout/1]).
 -export_type([saved/0, load_opts/0, loaded/0, reason/0]).
 
 -type saved() :: #{entries := non_neg_integer(), bytes := non_neg_integer()}.
@@ -61,31 +61,33 @@ is_load_option(atoms, V) -> V =:= existing orelse V =:= any;
 is_load_option(timeout, V) -> V =:= infinity orelse is_integer(V) andalso V >= 0;
 is_load_option(_, _) -> false.
 
-%% The bytes that the operating system knows the file by.
+%% Whether it can be the name of a file.
+-spec is_name(term()) -> boolean().
+is_name(File) -> bytes(File) =/= none.
+
+%% The name as the operating system knows the file; the VM has a working directory of its own.
 path(File, Call) ->
-    try filename:flatten(File) of
-        Raw when is_binary(Raw) -> checked(Raw, Call);
-        Name -> checked(unicode:characters_to_binary(Name, unicode, file:native_name_encoding()), Call)
-    catch
-        error:_ -> no_name(Call)
+    case bytes(File) of
+        none -> erlmcp_native_error:badarg(Call, 2, "not a file name");
+        Path -> filename:absname(Path)
     end.
 
-checked(Path, Call) when is_binary(Path), Path =/= <<>> ->
-    %% To the system a zero ends the name.
+bytes(File) ->
+    try filename:flatten(File) of
+        Raw when is_binary(Raw) -> checked(Raw);
+        Name -> checked(unicode:characters_to_binary(Name, unicode, file:native_name_encoding()))
+    catch
+        error:_ -> none
+    end.
+
+%% To the system a zero ends the name.
+checked(Path) when is_binary(Path), Path =/= <<>> ->
     case binary:match(Path, <<0>>) of
-        nomatch -> absolute(Path);
-        _ -> no_name(Call)
+        nomatch -> Path;
+        _ -> none
     end;
-checked(_, Call) ->
-    no_name(Call).
-
--spec no_name(erlmcp_native_error:call()) -> no_return().
-no_name(Call) ->
-    erlmcp_native_error:badarg(Call, 2, "not a file name").
-
-%% The VM has a working directory of its own.
-absolute(Path) ->
-    filename:absname(Path).
+checked(_) ->
+    none.
 
 %% The VM's own threads have work to do too.
 threads() ->
@@ -112,7 +114,7 @@ await({ok, Job}, Timeout) ->
             await({ok, Job}, Timeout);
         {Job, Answer} ->
             Answer
-    after min_timeout(Timeout) ->
+    after timeout(Timeout) ->
         ok = erlmcp_native_nif:cache_job_cancel(Job),
         %% It always answers, and soon; it may just have been done.
         receive
@@ -139,6 +141,7 @@ decodable(Value, AnyAtoms) ->
         error:badarg -> gone
     end.
 
-%% What receive takes.
-min_timeout(infinity) -> infinity;
-min_timeout(Timeout) -> min(Timeout, 16#ffffffff).
+%% What receive takes: at most 49 days.
+-spec timeout(timeout()) -> timeout().
+timeout(infinity) -> infinity;
+timeout(Timeout) -> min(Timeout, 16#ffffffff).

@@ -12,6 +12,8 @@
 -export([start_link/1, init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 -define(INTERVAL, 500).
+%% How long rows stay after their entries, in milliseconds: whoever has their numbers reads them.
+-define(LINGER, 500).
 %% Rows that are deleted at once, between two looks at the messages.
 -define(STEP, 1000).
 
@@ -20,8 +22,8 @@
     cache :: erlmcp_native_cache:handle() | undefined,
     %% Who creates the cache, until it is there.
     creator :: reference(),
-    %% Rows to delete the next time: whoever reads them now has read them by then.
-    dead = [] :: [integer()]
+    %% Rows to delete, and when.
+    dead = queue:new() :: queue:queue({integer(), [integer()]})
 }).
 
 -spec start() -> {ok, pid(), ets:tid()} | {error, not_started}.
@@ -114,14 +116,24 @@ handle_info(_, State) ->
     {noreply, State}.
 
 tick(#state{table = Table, cache = Cache} = State) ->
-    delete(Table, State#state.dead),
+    Now = erlang:monotonic_time(millisecond),
+    Waiting = bury(Table, State#state.dead, Now),
     try erlmcp_native_nif:cache_dead(Cache, ?STEP) of
         Dead ->
             %% Where there were that many, there are more. Taken rows may be as many again.
             After = if length(Dead) < ?STEP -> ?INTERVAL; true -> 0 end,
             _ = erlang:send_after(After, self(), tick),
-            {noreply, State#state{dead = Dead}}
+            {noreply, State#state{dead = queue:in({Now + ?LINGER, Dead}, Waiting)}}
     catch
         %% The cache is gone.
         error:badarg -> {stop, normal, State}
+    end.
+
+bury(Table, Dead, Now) ->
+    case queue:peek(Dead) of
+        {value, {Due, Rows}} when Due =< Now ->
+            delete(Table, Rows),
+            bury(Table, queue:drop(Dead), Now);
+        _ ->
+            Dead
     end.

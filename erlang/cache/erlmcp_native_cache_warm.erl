@@ -60,7 +60,7 @@ is_there(Cache) ->
     end.
 
 -spec is_source(term()) -> boolean().
-is_source({file, _Name}) -> true;
+is_source({file, Name}) -> erlmcp_native_cache_snapshot:is_name(Name);
 is_source({function, Fun}) -> is_function(Fun, 0);
 is_source({node, Node}) -> is_atom(Node);
 is_source({node, Node, Name}) -> is_atom(Node) andalso is_atom(Name);
@@ -115,7 +115,8 @@ batch(Fun) ->
 
 %% Chunk by chunk, the calling process in between: nothing piles up on either side.
 peer(Cache, Node, Name, From, Opts, Deadline, Counts) ->
-    try erpc:call(Node, ?MODULE, export, [Name, From, ?CHUNK_BYTES], left(Deadline)) of
+    Timeout = erlmcp_native_cache_snapshot:timeout(left(Deadline)),
+    try erpc:call(Node, ?MODULE, export, [Name, From, ?CHUNK_BYTES], Timeout) of
         {Entries, Next} -> given(Cache, Node, Name, Entries, Next, Opts, Deadline, Counts)
     catch
         error:{erpc, timeout} -> {error, timeout};

@@ -5,7 +5,7 @@ Processes that keep a cache warm: at their start, every so often, or when they a
 
 `erlmcp_native_cache:start_warmer/3` starts one under the library's own supervisor; `child_spec/3`
 is for a supervisor of yours, where a blocking warmer makes the start wait until the cache is
-warm. Each run is a process of its own, one at a time. A warmer ends when its cache does.
+warm. Each run is a process of its own, one at a time. A warmer ends within a second of its cache.
 """).
 
 -behaviour(gen_server).
@@ -40,6 +40,10 @@ warm. Each run is a process of its own, one at a time. A warmer ends when its ca
 }.
 
 -define(TIMEOUT, 60_000).
+%% Milliseconds between two looks at whether the cache is there.
+-define(LOOK, 1000).
+%% The longest timer: 34 years. The VM has a limit near it.
+-define(MAX_TIME, 1 bsl 40).
 
 -record(state, {
     cache :: erlmcp_native_cache:cache(),
@@ -153,6 +157,7 @@ is_option(Key, V) -> erlmcp_native_cache_warm:is_option(Key, V).
 init({Cache, Source, Opts}) ->
     %% The runs end with the warmer, but not it with them.
     _ = process_flag(trap_exit, true),
+    _ = look(),
     Defaults = #{interval => infinity, at_start => true, blocking => false, timeout => ?TIMEOUT},
     State = #state{cache = Cache, source = Source, opts = maps:merge(Defaults, Opts)},
     case {erlmcp_native_cache_warm:is_there(Cache), State#state.opts} of
@@ -205,6 +210,16 @@ handle_info({'DOWN', Monitor, process, _, Result}, #state{worker = {_, Monitor, 
     ended(end_run(Result, State));
 handle_info({timeout, Timer, {overdue, _}}, #state{worker = {_, _, _, Timer}} = State) ->
     ended(overdue(State));
+handle_info(look, #state{worker = none} = State) ->
+    _ = look(),
+    case erlmcp_native_cache_warm:is_there(State#state.cache) of
+        true -> {noreply, State};
+        false -> {stop, normal, State}
+    end;
+%% A run notices by itself, and those who wait for it are told.
+handle_info(look, State) ->
+    _ = look(),
+    {noreply, State};
 handle_info(_, State) ->
     {noreply, State}.
 
@@ -285,7 +300,9 @@ schedule(#state{opts = #{interval := Interval}} = State) ->
     State#state{timer = start_timer(Interval, run)}.
 
 start_timer(infinity, _Message) -> none;
-start_timer(Time, Message) -> erlang:start_timer(Time, self(), Message).
+start_timer(Time, Message) -> erlang:start_timer(min(Time, ?MAX_TIME), self(), Message).
+
+look() -> erlang:send_after(?LOOK, self(), look).
 
 cancel(none) ->
     none;
