@@ -80,10 +80,11 @@ ttl_ends(Config) ->
     Cache = new(Config, #{capacity => 10, ttl => 50}),
     Before = now_ms(),
     ok = ?cache:put(Cache, k, {v}),
-    {Last, _} = seen(fun() -> ?cache:get(Cache, k) =:= {ok, {v}} end),
+    After = now_ms(),
+    {Last, _} = seen(fun() -> ?cache:get(Cache, k) =:= {ok, {v}} end, After),
     %% Not before its time but for the rounding of two clocks, and not long after.
     ?assert(now_ms() - Before >= 49),
-    ?assert(Last - Before =< 50 + 20, Last - Before),
+    ?assert(Last - After =< 50 + 20, Last - After),
     ?assertEqual({error, not_found}, ?cache:get(Cache, k)).
 
 %% When it last held, and first no longer.
@@ -162,7 +163,7 @@ very_long_times(Config) ->
     ?assert(?cache:touch(Cache, {ttl, infinity}, 1 bsl 200)).
 
 idle_ends(Config) ->
-    Cache = new(Config, #{capacity => 10, idle => 300}),
+    Cache = new(Config, #{capacity => 10, idle => 1500}),
     Begin = now_ms(),
     ok = ?cache:put(Cache, used, {v}),
     ok = ?cache:put(Cache, unused, {v}),
@@ -174,7 +175,7 @@ idle_ends(Config) ->
     end,
     _ = seen(Use),
     %% The cache's clock lags behind by up to 10 ms.
-    ?assert(now_ms() - Begin >= 289),
+    ?assert(now_ms() - Begin >= 1489),
     ?assertEqual({ok, {v}}, ?cache:get(Cache, used)),
     ended(Cache, used).
 
@@ -182,13 +183,18 @@ idle_and_ttl(Config) ->
     Cache = new(Config, #{capacity => 10}),
     %% The earlier end counts, and use does not put off the end of the time to live.
     ok = ?cache:put(Cache, k, {v}, #{idle => ?LONG, ttl => 100}),
-    {ok, Left} = ?cache:ttl(Cache, k),
-    ?assert(Left =< 100),
+    ?assert(has_at_most(Cache, k, 100)),
     until(fun() -> ?cache:get(Cache, k) =:= {error, not_found} end),
     ok = ?cache:put(Cache, k, {v}, #{idle => 50, ttl => ?LONG}),
-    {ok, Less} = ?cache:ttl(Cache, k),
-    ?assert(Less =< 50),
+    ?assert(has_at_most(Cache, k, 50)),
     ended(Cache, k).
+
+%% It may have ended meanwhile.
+has_at_most(Cache, Key, Time) ->
+    case ?cache:ttl(Cache, Key) of
+        {ok, Left} -> Left =< Time;
+        {error, not_found} -> true
+    end.
 
 touched(Config) ->
     Cache = new(Config, #{capacity => 10, ttl => ?LONG}),
@@ -202,14 +208,15 @@ touched(Config) ->
     ?assert(?cache:touch(Cache, k, 20)),
     ended(Cache, k),
     %% As it was put.
-    ok = ?cache:put(Cache, own, {v}, #{ttl => 400}),
+    ok = ?cache:put(Cache, own, {v}, #{ttl => ?LONG div 2}),
     timer:sleep(100),
     {ok, Less} = ?cache:ttl(Cache, own),
-    ?assert(Less =< 300),
+    ?assert(Less =< ?LONG div 2 - 80),
     ?assert(?cache:touch(Cache, own)),
+    Touched = now_ms(),
     {ok, Again} = ?cache:ttl(Cache, own),
-    ?assert(Again > Less),
-    ?assert(Again =< 400).
+    ?assert(Again + now_ms() - Touched > Less),
+    ?assert(Again =< ?LONG div 2).
 
 jittered(Config) ->
     Cache = new(Config, #{capacity => 1000, ttl => ?LONG, jitter => 50}),
@@ -234,8 +241,8 @@ ended_are_reclaimed(Config) ->
 counter_in_a_window(Config) ->
     Cache = new(Config, #{capacity => 10}),
     Count = fun() -> ?cache:update_counter(Cache, user, 1, #{ttl => 200}) end,
-    ?assertEqual({ok, 1}, Count()),
     Begin = now_ms(),
+    ?assertEqual({ok, 1}, Count()),
     %% Counting does not make the window longer.
     until(fun() -> Count() =:= {ok, 1} end),
     ?assert(now_ms() - Begin >= 190),
@@ -269,12 +276,14 @@ stale_runs_once(Config) ->
     ok = ?cache:put(Cache, k, {1}),
     ended(Cache, k),
     Runs = counters:new(1, []),
+    Self = self(),
     Run = fun() ->
         counters:add(Runs, 1, 1),
-        timer:sleep(300),
-        {ok, {2}, #{ttl => ?LONG}}
+        Self ! {runs_in, self()},
+        receive go -> {ok, {2}, #{ttl => ?LONG}} end
     end,
     ?assertEqual([{ok, {1}}], lists:usort(parallel(200, fun(_) -> ?cache:fetch(Cache, k, Run) end))),
+    receive {runs_in, Runner} -> Runner ! go end,
     until(fun() -> ?cache:get(Cache, k) =:= {ok, {2}} end),
     ?assertEqual(1, counters:get(Runs, 1)).
 
@@ -315,8 +324,7 @@ stale_after_a_failure(Config) ->
         ]
     ],
     until(fun() ->
-        {ok, {1}} = ?cache:fetch(Cache, k, fun() -> {ok, {2}, #{ttl => ?LONG}} end),
-        timer:sleep(20),
+        {ok, _} = ?cache:fetch(Cache, k, fun() -> {ok, {2}, #{ttl => ?LONG}} end),
         ?cache:get(Cache, k) =:= {ok, {2}}
     end).
 
@@ -367,7 +375,6 @@ negative(Config) ->
         ?assertEqual({error, {no, <<"such">>}}, ?cache:fetch(Cache, k, Fail)),
         counters:get(Ran, 1) =:= 1
     end,
-    ?assert(Again()),
     {_, _} = seen(Again),
     ?assert(now_ms() - Begin >= 190),
     ?assertEqual(2, counters:get(Ran, 1)),
