@@ -375,7 +375,7 @@ waited_across_runners(Cache) ->
     end),
     Waited = forward(Killer, Forward),
     unlink(Killer),
-    [exit(Pid, kill) || Pid <- [Killer, Forward | Others]],
+    [exit(Ended, kill) || Ended <- [Killer, Forward | Others]],
     Waited.
 
 %% Kills the one that runs, every 50 ms.
