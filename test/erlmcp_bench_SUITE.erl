@@ -203,6 +203,7 @@ targets(_Config) ->
     Both = [one, two],
     true = Met(Both, {at_most, 200}),
     false = Met(Both, {at_most, 199}),
+    unknown = Met([one, three], {at_most, 200}),
     true = Met(Both, {mean, theirs, 2.0}),
     false = Met(Both, {least, theirs, 2.0}),
     true = Met([two], {against, one, 0.5}),

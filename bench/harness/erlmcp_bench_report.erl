@@ -74,8 +74,14 @@ chosen(Results, #{group := Group} = Choice) ->
 targets(Targets, Results) ->
     [target(Target, Results) || Target <- Targets].
 
-target(#{text := Text, figure := Figure} = Target, Results) ->
-    {Wanted, Reached, Met} = reached(Figure, Target, Results),
+%% Where one of the cases named was not measured, nothing is said.
+target(#{text := Text, group := Group, figure := Figure} = Target, Results) ->
+    Measured = [Id || #{group := G, id := Id} <- Results, G =:= Group],
+    {Wanted, Reached, Met} =
+        case maps:get(ids, Target, []) -- Measured of
+            [] -> reached(Figure, Target, Results);
+            _ -> reached(Figure, Target, [])
+        end,
     outcome(Text, Wanted, Reached, Met).
 
 reached({at_most, Limit}, Target, Results) ->
