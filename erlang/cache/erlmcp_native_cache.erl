@@ -415,14 +415,13 @@ The value of a key, which is then no longer there.
 take(Cache, Key) ->
     Take = fun(Bytes) -> erlmcp_native_nif:cache_take(Cache, Key, Bytes) end,
     case keyed(take, Cache, Key, Take) of
-        {error, not_found} = Miss ->
-            Miss;
-        Answer ->
-            case erlmcp_native_cache_terms:value(Answer) of
-                {ok, _} = Taken -> Taken;
-                gone -> {error, not_found}
-            end
+        {error, not_found} = Miss -> Miss;
+        Answer -> taken(erlmcp_native_cache_terms:value(Answer))
     end.
+
+taken({ok, _} = Taken) -> Taken;
+%% The taker slept so long that the row was thought to be read.
+taken(gone) -> {error, not_found}.
 
 ?DOC("""
 Starts the time to live and the time to idle of an entry anew, as it was put with them, and counts as
