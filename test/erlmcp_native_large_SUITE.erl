@@ -199,16 +199,14 @@ cache_of_a_million(_) ->
         {owner_ends, fun(_) -> ok end}
     ],
     Run = fun([Policy, Operation]) ->
+        gone(million),
         {ok, Cache} = ?CACHE:new(million, #{capacity => Million, policy => Policy}),
         fill(Cache, Million),
         ok = erlmcp_native_nif:call_time_reset(),
         Operation(Cache)
     end,
     [
-        begin
-            each(Run, [{{Policy, Name}, fun() -> [Policy, Operation] end}]),
-            gone(million)
-        end
+        each(Run, [{{Policy, Name}, fun() -> [Policy, Operation] end}])
      || Policy <- [s3_fifo, lru], {Name, Operation} <- Operations
     ].
 
