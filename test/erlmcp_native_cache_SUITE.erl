@@ -14,6 +14,7 @@
     new_makes_no_second/1,
     dropped/1,
     owner_death_drops/1,
+    owner_killed_in_new/1,
     heir_takes_over/1,
     heir_that_is_gone/1,
     ets_needs_the_application/1,
@@ -45,6 +46,7 @@ all() ->
         new_makes_no_second,
         dropped,
         owner_death_drops,
+        owner_killed_in_new,
         heir_takes_over,
         heir_that_is_gone,
         ets_needs_the_application,
@@ -293,6 +295,24 @@ owned(Opts, Reason) ->
     end,
     receive {'DOWN', Monitor, _, _, _} -> Cache end.
 
+%% Whenever it is: while new/2 is under way on another scheduler too.
+owner_killed_in_new(_) ->
+    [
+        begin
+            {Pid, Monitor} = spawn_monitor(fun() ->
+                %% With so many shards that it takes milliseconds.
+                {ok, _} = ?cache:new(briefly, #{capacity => 100_000_000}),
+                timer:sleep(infinity)
+            end),
+            timer:sleep(Wait),
+            exit(Pid, kill),
+            receive {'DOWN', Monitor, _, _, Reason} -> ?assertEqual(killed, Reason) end,
+            timer:sleep(50),
+            until(fun() -> ?cache:whereis(briefly) =:= undefined end)
+        end
+     || Wait <- lists:seq(0, 15)
+    ].
+
 heir_takes_over(_) ->
     [
         begin
@@ -318,13 +338,7 @@ heir_that_is_gone(_) ->
     ?assertError(badarg, ?cache:get(Cache, k)).
 
 ets_needs_the_application(_) ->
-    {ok, Before} = ?cache:new(ends_with_it, #{capacity => 1, store => ets}),
-    {ok, Stays} = ?cache:new(stays, #{capacity => 1}),
     ok = application:stop(erlmcp_native),
-    ?assertError(badarg, ?cache:get(Before, k)),
-    ?assertEqual(undefined, ?cache:whereis(ends_with_it)),
-    ok = ?cache:put(Stays, k, v),
-    ok = ?cache:drop(Stays),
     ?assertEqual({error, not_started}, ?cache:new(no_app, #{capacity => 1, store => ets})),
     ?assertEqual(undefined, ?cache:whereis(no_app)),
     {ok, Cache} = ?cache:new(no_app, #{capacity => 1}),

@@ -208,9 +208,6 @@ pub unsafe fn create(
             core: AtomicPtr::new(Box::into_raw(core)),
         });
         let term = enif_make_resource(env, object.cast());
-        // A process that is being killed may be no one's owner any more: `owner_down` is called
-        // at once or never, and then its environment's end is the term's.
-        enif_monitor_process(env, object.cast(), &owner, ptr::null_mut());
         // The reference from `enif_alloc_resource` is the registry's.
         let retired = NAMES.insert(
             &mut names,
@@ -222,6 +219,10 @@ pub unsafe fn create(
             pin.defer(move || table.free());
         }
         keeper::keep(object);
+        if enif_monitor_process(env, object.cast(), &owner, ptr::null_mut()) != 0 {
+            // It has been killed while this was at work, and `owner_down` is never called.
+            keeper::end_later(object);
+        }
         Ok(Some(term))
     }
 }
