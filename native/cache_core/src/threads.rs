@@ -98,6 +98,13 @@ pub fn as_own_thread<R>(body: impl FnOnce() -> R) -> R {
     body()
 }
 
+/// Frees what was deferred, some hundreds each time, so many times.
+pub fn collect(times: usize) {
+    for _ in 0..times {
+        pin().flush();
+    }
+}
+
 impl Pin {
     /// A small number that no other living thread has.
     #[inline]

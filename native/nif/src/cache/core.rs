@@ -57,6 +57,11 @@ pub struct Defaults {
     pub refresh_before: u64,
 }
 
+/// Entries of one shard that the keeper removes under one lock.
+const STEP: usize = 64;
+/// Its steps under one pin.
+const STEPS: usize = 200;
+
 /// Locks of the flights: each is held for less than a microsecond, at misses alone.
 const FLIGHT_PARTS: usize = 32;
 
@@ -66,7 +71,7 @@ pub struct Core {
     /// The options as they were given.
     pub options: Owned,
     /// The table of `store => ets`.
-    pub table: Option<Owned>,
+    pub table: Option<Arc<Owned>>,
     pub weigher: Option<Owned>,
     heir: Option<(ErlNifPid, Owned)>,
     /// Rows of the table whose entries are gone; those that someone has taken and still reads.
@@ -94,7 +99,7 @@ impl Core {
             cache,
             defaults,
             options,
-            table,
+            table: table.map(Arc::new),
             weigher,
             heir,
             dead_rows: SegQueue::new(),
@@ -199,12 +204,8 @@ impl Core {
         }
     }
 
-    /// The keeper's round; whether there is more to do.
+    /// The keeper's round but for [`Core::sweep`]; whether there is more to do.
     pub fn maintain(&self, now: u64, pin: &Pin) -> bool {
-        /// Entries of one shard that are removed under one lock.
-        const STEP: usize = 64;
-        /// Steps of one round.
-        const STEPS: usize = 200;
         self.flights.sweep();
         self.cache.apply_all_reads(pin);
         let on_removed = &mut |entry: &Entry<Terms>, cause| self.removed(entry, cause);
@@ -222,16 +223,24 @@ impl Core {
             self.cache.counted(Counter::Misses),
         );
         self.windows.lock().roll(now, hits, misses);
-        let clock = self.cache.tags().clock();
-        if clock != self.swept.load(Ordering::Relaxed) {
-            self.swept.store(clock, Ordering::Relaxed);
-            let mut at = Some(Cursor::default());
-            while let Some(from) = at {
-                let step = self.cache.sweep(from, STEP, now, pin, on_removed, |_| None);
-                at = step.unwrap_or(None);
-            }
-        }
         false
+    }
+
+    /// Where [`Core::sweep`] is to begin, if something was invalidated since it began last.
+    pub fn sweep_from(&self) -> Option<Cursor> {
+        let clock = self.cache.tags().clock();
+        (self.swept.swap(clock, Ordering::Relaxed) != clock).then(Cursor::default)
+    }
+
+    /// Removes what was invalidated from a place on; where to go on.
+    pub fn sweep(&self, from: Cursor, now: u64, pin: &Pin) -> Option<Cursor> {
+        let on_removed = &mut |entry: &Entry<Terms>, cause| self.removed(entry, cause);
+        let mut at = Some(from);
+        for _ in 0..STEPS {
+            let step = self.cache.sweep(at?, STEP, now, pin, on_removed, |_| None);
+            at = step.unwrap_or(None);
+        }
+        at
     }
 }
 

@@ -5,7 +5,7 @@
 use super::clock;
 use super::core::Core;
 use super::handle::{self, Handle};
-use cache_core::threads::{self, Pin};
+use cache_core::threads;
 use crossbeam_queue::SegQueue;
 use parking_lot::Mutex;
 use rustler::sys::{enif_keep_resource, enif_release_resource};
@@ -95,7 +95,8 @@ fn run() {
     let mut idle = 0;
     loop {
         // A panic is a defect; it must not end the care of the other caches.
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| round(&mut caches)));
+        let round = std::panic::AssertUnwindSafe(|| round(&mut caches));
+        let is_behind = std::panic::catch_unwind(round).unwrap_or(false);
         let garbage = GARBAGE.load(Ordering::Acquire) > 0;
         if caches.is_empty() && !garbage {
             idle += 1;
@@ -111,11 +112,14 @@ fn run() {
             }
             idle = 0;
         }
-        thread::park_timeout(if garbage { SHORT } else { ROUND });
+        if !is_behind {
+            thread::park_timeout(if garbage { SHORT } else { ROUND });
+        }
     }
 }
 
-fn round(caches: &mut Vec<Sent<Handle>>) {
+/// Whether there is more to do at once.
+fn round(caches: &mut Vec<Sent<Handle>>) -> bool {
     while let Some(handle) = NEW.pop() {
         caches.push(handle);
     }
@@ -127,20 +131,19 @@ fn round(caches: &mut Vec<Sent<Handle>>) {
         }
     }
     let now = clock::now();
+    let mut is_behind = false;
     caches.retain(|Sent(object)| {
-        let pin = threads::pin();
         // SAFETY: `keep` kept it.
-        let is_there = unsafe { handle::core_of(*object, &pin) }
-            .map(|core| care(core, now, &pin))
-            .is_some();
-        if !is_there {
+        let cared = unsafe { care(*object, now) };
+        is_behind |= cared == Some(true);
+        if cared.is_none() {
             // SAFETY: as above.
             unsafe { enif_release_resource(object.cast()) };
         }
-        is_there
+        cared.is_some()
     });
-    // Lets the epochs go on when nobody else does.
-    threads::pin().flush();
+    // When nobody else lets the epochs go on: a cache of a million entries may have been cleared.
+    threads::collect(64);
     while let Some(garbage) = TO_DISCARD.pop() {
         drop(garbage);
         GARBAGE.fetch_sub(1, Ordering::AcqRel);
@@ -150,9 +153,26 @@ fn round(caches: &mut Vec<Sent<Handle>>) {
         drop(unsafe { Box::from_raw(core) });
         GARBAGE.fetch_sub(1, Ordering::AcqRel);
     }
+    is_behind
 }
 
-fn care(core: &Core, now: u64, pin: &Pin) {
-    core.maintain(now, pin);
-    super::events::care(core);
+/// Whether there is more to do at once; `None` where the cache was dropped. No pin lasts long,
+/// since nothing that is deferred is freed meanwhile.
+///
+/// # Safety
+/// The object must be alive.
+unsafe fn care(object: *const Handle, now: u64) -> Option<bool> {
+    let (is_behind, mut from) = {
+        let pin = threads::pin();
+        // SAFETY: the caller's promise.
+        let core = unsafe { handle::core_of(object, &pin) }?;
+        super::events::care(core);
+        (core.maintain(now, &pin), core.sweep_from())
+    };
+    while let Some(at) = from {
+        let pin = threads::pin();
+        // SAFETY: as above.
+        from = unsafe { handle::core_of(object, &pin) }?.sweep(at, now, &pin);
+    }
+    Some(is_behind)
 }

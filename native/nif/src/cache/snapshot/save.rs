@@ -5,12 +5,13 @@ use super::answer::Answer;
 use super::job::{self, Job};
 use crate::boundary::inspect_binary;
 use crate::cache::clock;
-use crate::cache::core::{held, Core, Terms, SHARED, STORED};
+use crate::cache::core::{held, Terms, SHARED, STORED};
 use crate::cache::forms::portable::Room;
 use crate::cache::forms::Form;
 use crate::cache::handle::Kept;
 use crate::cache::held::Held;
 use crate::cache::options::{name_parts, Names};
+use crate::cache::owned::Owned;
 use cache_core::snapshot::{write, Bytes, Head, Record, Records, Walk};
 use cache_core::threads::pin;
 use cache_core::{Entry, NEVER};
@@ -124,8 +125,8 @@ impl Batch {
 
     /// Fills in the values that are rows of a table: the caller, which can read it, sends them. An
     /// entry whose row has just gone is left out.
-    fn fetch_rows(&mut self, job: &Job, core: &Core) -> Option<()> {
-        let Some(table) = core.table.as_ref().filter(|_| !self.rows.is_empty()) else {
+    fn fetch_rows(&mut self, job: &Job, table: Option<&Owned>) -> Option<()> {
+        let Some(table) = table.filter(|_| !self.rows.is_empty()) else {
             return Some(());
         };
         let rows = std::mem::take(&mut self.rows);
@@ -224,7 +225,10 @@ fn save(job: &Job, cache: &Kept, path: &Path) -> Answer {
             // A thread of ours waits for locks.
             let is_more = walk.step(&core.cache, copy).unwrap_or(false);
             if batch.is_full() || !is_more {
-                batch.fetch_rows(job, core)?;
+                let table = core.table.clone();
+                // Nothing that was deferred is freed under a pin, and the caller may take its time.
+                drop(pin);
+                batch.fetch_rows(job, table.as_deref())?;
                 return (is_more || !batch.entries.is_empty()).then_some(batch);
             }
         }
