@@ -6,6 +6,7 @@
 -export([init_per_testcase/2, end_per_testcase/2]).
 -export([
     any_terms/1,
+    large_as_terms/1,
     a_few_hundred_thousand/1,
     order/1,
     times/1,
@@ -30,6 +31,7 @@
 all() ->
     [
         any_terms,
+        large_as_terms,
         a_few_hundred_thousand,
         order,
         times,
@@ -103,6 +105,19 @@ any_terms(Config) ->
     %% Keys stay the keys that they were.
     [?assertEqual(ok, ?CACHE:put(To, K, V)) || {K, V} <- Keys],
     ?assertEqual(Count, maps:size(contents(To))).
+
+%% As put by the door: what is large as a term is not copied by a NIF.
+large_as_terms(Config) ->
+    Value = lists:duplicate(100_000, []),
+    From = new(#{}),
+    put_all(From, [{K, [K | Value]} || K <- lists:seq(1, 5)]),
+    {ok, #{entries := 5}} = ?CACHE:save(From, file(Config)),
+    To = new(#{}),
+    ?assertEqual({ok, counts(#{loaded => 5})}, ?CACHE:load(To, file(Config))),
+    erlmcp_native_call_time:assert_short(fun() ->
+        [?assert({ok, [K | Value]} =:= ?CACHE:get(To, K)) || K <- lists:seq(1, 5)],
+        ok
+    end).
 
 a_few_hundred_thousand(Config) ->
     Count = 200_000,

@@ -30,6 +30,8 @@ const COMPRESSED: u8 = 80;
 /// Sizes of external forms whose terms are kept instead, as the door does
 /// (`erlmcp_native_cache_terms`).
 const COPIED: RangeInclusive<usize> = INLINE + 1..=128 * 1024;
+/// And the most that such a term may take, since a NIF copies it at once.
+const COPIED_SIZE: usize = 256 * 1024;
 
 /// An environment that belongs to no process.
 pub struct Room(NonNull<ErlNifEnv>);
@@ -151,10 +153,12 @@ impl Room {
             };
             let value = match Value::read(env, term, &mut scratch) {
                 Ok(value) => Some(value),
-                Err(NotFlat) if COPIED.contains(&bytes.len()) => {
-                    Some(Value::copied(term, super::size::of_term(env, term)))
-                }
-                Err(NotFlat) => Value::read_external(env, binary(env, bytes)),
+                Err(NotFlat) => COPIED
+                    .contains(&bytes.len())
+                    .then(|| super::size::of_term(env, term))
+                    .filter(|size| *size <= COPIED_SIZE)
+                    .map(|size| Value::copied(term, size))
+                    .or_else(|| Value::read_external(env, binary(env, bytes))),
             };
             value.and_then(|value| {
                 let held = value.hold(env)?;
