@@ -17,6 +17,7 @@
     keys_in_parts/1,
     keys_at_the_bounds/1,
     large_terms/1,
+    many_large_keys/1,
     large_binaries_are_shared/1,
     parents_are_let_go/1,
     appended_binaries/1,
@@ -31,7 +32,7 @@ all() ->
     [
         properties, values, values_are_those_of_the_vm, values_at_the_bounds, keys,
         keys_equal_as_terms, keys_of_zeros, keys_of_funs, keys_in_parts, keys_at_the_bounds,
-        large_terms, large_binaries_are_shared, parents_are_let_go, appended_binaries,
+        large_terms, many_large_keys, large_binaries_are_shared, parents_are_let_go, appended_binaries,
         binaries_are_freed, shared_among_processes, through_a_snapshot
     ].
 
@@ -232,6 +233,16 @@ large_terms(Config) ->
             end
          || Term <- Terms
         ],
+        ok
+    end).
+
+%% Nor do many keys together that it takes long to decode.
+many_large_keys(Config) ->
+    Cache = cache(Config),
+    Keys = [maps:from_list([{{K, I}, I} || I <- lists:seq(1, 4000)]) || K <- lists:seq(1, 16)],
+    [?assertEqual(ok, ?cache:put(Cache, Key, 1)) || Key <- Keys],
+    erlmcp_native_call_time:assert_short(fun() ->
+        ?assertEqual(Keys, lists:sort(?cache:keys(Cache))),
         ok
     end).
 

@@ -3,7 +3,7 @@
 use super::clock;
 use super::core::{Core, Terms};
 use super::events::Reason;
-use super::forms::{build_key, Form, Scratch};
+use super::forms::{build_key, Form, Scratch, INLINE};
 use super::handle::{changing, with_core};
 use super::options::{self, Names};
 use crate::atoms;
@@ -215,12 +215,18 @@ unsafe fn cache_scan(env: *mut ErlNifEnv, args: &[ErlNifTerm; 4]) -> Option<ErlN
 }
 retried_nif!("cache_scan", 4, Normal, cache_scan);
 
-/// `{key, Key}`.
+/// `{key, Key}`, or `{external, Binary}` for a key that the door decodes.
 pub unsafe fn key_of(env: *mut ErlNifEnv, entry: &Entry<Terms>) -> ErlNifTerm {
     // SAFETY: the calling environment; the entry's form and bytes belong together.
     unsafe {
-        let key = build_key(env, Form::from_number(entry.key_form()), entry.key_bytes());
-        enif_make_tuple_from_array(env, [atoms::key().as_c_arg(), key].as_ptr(), 2)
+        let (form, bytes) = (Form::from_number(entry.key_form()), entry.key_bytes());
+        let (tag, form) = if form == Form::External && bytes.len() > INLINE {
+            (atoms::external(), Form::Binary)
+        } else {
+            (atoms::key(), form)
+        };
+        let key = build_key(env, form, bytes);
+        enif_make_tuple_from_array(env, [tag.as_c_arg(), key].as_ptr(), 2)
     }
 }
 
