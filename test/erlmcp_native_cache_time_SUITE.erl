@@ -13,6 +13,7 @@
     ended_makes_room/1,
     very_long_times/1,
     idle_ends/1,
+    a_count_is_a_use/1,
     idle_and_ttl/1,
     touched/1,
     jittered/1,
@@ -45,6 +46,7 @@ groups() ->
         ended_makes_room,
         very_long_times,
         idle_ends,
+        a_count_is_a_use,
         idle_and_ttl,
         touched,
         jittered,
@@ -178,6 +180,19 @@ idle_ends(Config) ->
     ?assert(now_ms() - Begin >= 1489),
     ?assertEqual({ok, {v}}, ?cache:get(Cache, used)),
     ended(Cache, used).
+
+a_count_is_a_use(Config) ->
+    Cache = new(Config, #{capacity => 10, idle => 300}),
+    {ok, 0} = ?cache:update_counter(Cache, k, 0),
+    Counts = [
+        begin
+            timer:sleep(100),
+            ?cache:update_counter(Cache, k, 1)
+        end
+     || _ <- lists:seq(1, 6)
+    ],
+    ?assertEqual([{ok, N} || N <- lists:seq(1, 6)], Counts),
+    ok = ?cache:drop(Cache).
 
 idle_and_ttl(Config) ->
     Cache = new(Config, #{capacity => 10}),

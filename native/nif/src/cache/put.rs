@@ -11,7 +11,7 @@ use super::key::{read_key, shown};
 use super::options::{Mode, NoExtra, PutOptions};
 use crate::atoms;
 use cache_core::threads::Pin;
-use cache_core::{Action, Bound, Cause, Entry, Key, Outcome, Put, Value};
+use cache_core::{Action, Bound, Cause, Entry, Extra, Key, Outcome, Put, Value};
 use rustler::sys::*;
 
 /// A value read from its term.
@@ -415,8 +415,8 @@ unsafe fn cache_update_counter(env: *mut ErlNifEnv, args: &[ErlNifTerm; 6]) -> O
                 let mut scratch = Scratch::new();
                 let decide = |entry: Option<&Entry<Terms>>| {
                     let (old, weight) = match entry {
-                        Some(entry) => (integer(env, entry), entry.weight()),
-                        None => (Ok(first), options.weight.max(1) as u32),
+                        Some(entry) => (integer(env, entry), u64::from(entry.weight())),
+                        None => (Ok(first), options.weight.max(1)),
                     };
                     let sum = match old {
                         Err(NotFlat) => return (Action::Keep, Sum::NotInteger),
@@ -433,7 +433,12 @@ unsafe fn cache_update_counter(env: *mut ErlNifEnv, args: &[ErlNifTerm; 6]) -> O
                     };
                     let (ttl, expires, extra) = match entry {
                         Some(entry) => {
-                            let extra = entry.extra().map(|extra| Box::new(extra.clone()));
+                            let extra = entry.extra().map(|extra| {
+                                Box::new(Extra {
+                                    used_at: now.into(),
+                                    ..extra.clone()
+                                })
+                            });
                             (entry.ttl(), entry.expires(), extra)
                         }
                         None => {
@@ -444,7 +449,7 @@ unsafe fn cache_update_counter(env: *mut ErlNifEnv, args: &[ErlNifTerm; 6]) -> O
                     };
                     let put = Put {
                         value,
-                        weight: u64::from(weight),
+                        weight,
                         ttl,
                         expires,
                         extra,
