@@ -7,6 +7,8 @@ use std::collections::BinaryHeap;
 
 /// Times are kept in units of this many milliseconds, rounded up, so that an item fits 64 bits.
 const TICK: u64 = 16;
+/// What lies beyond this tick, two years ahead, comes up there and is pushed again.
+const LAST: u64 = u32::MAX as u64;
 
 #[derive(Default)]
 pub struct Deadlines {
@@ -24,10 +26,8 @@ impl Deadlines {
         }
     }
 
-    /// What lies beyond the last tick, two years ahead, comes up there and is pushed again.
     fn tick(&self, at: u64) -> u32 {
-        let ticks = at.saturating_sub(self.origin).div_ceil(TICK);
-        u32::try_from(ticks).unwrap_or(u32::MAX)
+        at.saturating_sub(self.origin).div_ceil(TICK).min(LAST) as u32
     }
 
     pub fn push(&mut self, at: u64, id: u32) {
@@ -37,12 +37,26 @@ impl Deadlines {
 
     /// The number of an entry that may have died by now.
     pub fn pop(&mut self, now: u64) -> Option<u32> {
-        let now = now.saturating_sub(self.origin) / TICK;
+        let mut now = now.saturating_sub(self.origin) / TICK;
+        if now > LAST / 2 {
+            self.move_origin(now);
+            now = 0;
+        }
         let Reverse((tick, _)) = *self.heap.peek()?;
         if u64::from(tick) > now {
             return None;
         }
         self.heap.pop().map(|Reverse((_, id))| id)
+    }
+
+    /// Once a year: ticks count from this one, so that the last stays ahead.
+    fn move_origin(&mut self, by: u64) {
+        self.origin += by * TICK;
+        let by = u32::try_from(by).unwrap_or(u32::MAX);
+        let moved =
+            |Reverse((tick, id)): Reverse<(u32, u32)>| Reverse((tick.saturating_sub(by), id));
+        let heap = std::mem::take(&mut self.heap);
+        self.heap = heap.into_iter().map(moved).collect();
     }
 
     pub fn len(&self) -> usize {
@@ -76,6 +90,22 @@ mod tests {
         assert_eq!(deadlines.pop(1049), None);
         assert_eq!(deadlines.pop(1050 + TICK), Some(1));
         assert_eq!(deadlines.pop(u64::MAX), None);
+    }
+
+    #[test]
+    fn tells_times_after_years() {
+        let mut deadlines = Deadlines::new(0);
+        let now = 1000 * 60 * 60 * 24 * 365 * 3;
+        deadlines.push(now / 3, 1);
+        deadlines.push(now * 2, 2);
+        assert_eq!(deadlines.pop(now / 2), Some(1));
+        // Comes up at the last tick and is put right.
+        assert_eq!(deadlines.pop(now), Some(2));
+        deadlines.push(now * 2, 2);
+        deadlines.push(now + 1000, 3);
+        assert_eq!(deadlines.pop(now), None);
+        assert_eq!(deadlines.pop(now + 1000 + TICK), Some(3));
+        assert_eq!(deadlines.pop(now * 2), Some(2));
     }
 
     #[test]
