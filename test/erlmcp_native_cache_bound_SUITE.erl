@@ -206,6 +206,8 @@ largest_entry(Config) ->
     %% It is computed all the same.
     ?assertEqual({ok, {11}}, ?cache:fetch(Cache, new, fun() -> {ok, {11}, #{weight => 11}} end)),
     ?assertEqual([k], ?cache:keys(Cache)),
+    Heavy = #{weight => 1 bsl 32},
+    ?assertEqual({error, too_large}, ?cache:update_counter(Cache, count, 1, Heavy)),
     ok = ?cache:drop(Cache),
     Default = new(Config, #{capacity => 800, bound => weight}),
     ok = ?cache:put(Default, k, v, #{weight => 100}),
@@ -227,8 +229,8 @@ resized(Config) ->
             ok = ?cache:resize(Cache, 2000),
             fill(Cache, 2000),
             ?assertEqual(2000, entries(Cache)),
-            ok = ?cache:resize(Cache, 16_000),
-            ?assertEqual({error, too_large}, ?cache:resize(Cache, 16_001)),
+            ok = ?cache:resize(Cache, 4000),
+            ?assertEqual({error, too_large}, ?cache:resize(Cache, 4001)),
             ?assertEqual(2000, entries(Cache)),
             ok = ?cache:drop(Cache)
         end

@@ -82,7 +82,7 @@ bounded(Call, First, {Map0, Capacity0, Held}) ->
             {delete, Key} ->
                 ok = ?cache:delete(?CACHE, Key),
                 {maps:remove(Key, Map0), Capacity0, true};
-            {resize, New} when New =< 16 * First ->
+            {resize, New} when New =< 4 * First ->
                 ok = ?cache:resize(?CACHE, New),
                 {Map0, New, true};
             {resize, New} ->

@@ -36,8 +36,13 @@ const SHARD_ENTRIES: u64 = 4096;
 /// Bytes that an entry is taken to have when only bytes are bounded.
 const TYPICAL_ENTRY: u64 = 256;
 const MAX_SHARDS: u64 = 1 << 14;
-/// How much larger than at first a cache can become.
-const MAX_GROWTH: u64 = 16;
+/// Into so many parts names of tags are divided: whatever looks at all of one must be short, and
+/// an entry may have many names.
+const MIN_TAG_PARTS: u64 = 64;
+const MAX_TAG_PARTS: u64 = 4096;
+/// How much larger than at first a cache can become: a put that makes a shard's table larger takes
+/// as much longer.
+const MAX_GROWTH: u64 = 4;
 /// Entries that one call evicts at most, before it lets the caller's scheduler go on.
 const BATCH: usize = 64;
 /// Shards that one call looks at to make room.
@@ -127,7 +132,7 @@ impl<H: Host> Cache<H> {
             load: Load::new(config.capacity),
             hand: AtomicUsize::new(0),
             parts: StatsParts::new(config.threads),
-            tags: Tags::new(shards.min(256) as usize),
+            tags: Tags::new((16 * shards).clamp(MIN_TAG_PARTS, MAX_TAG_PARTS) as usize),
             trace: match config.policy {
                 Kind::Lru | Kind::Lfu => Trace::Note,
                 Kind::S3Fifo => Trace::Visit,
@@ -379,7 +384,9 @@ impl<H: Host> Cache<H> {
                 let tags = put.extra.as_ref().map_or(0, |extra| {
                     size_of::<Extra>() + size_of_val::<[_]>(&extra.tags)
                 });
-                (key.bytes.len() + OVERHEAD + tags) as u64 + put.value.bytes_held()
+                put.value
+                    .bytes_held()
+                    .saturating_add((key.bytes.len() + OVERHEAD + tags) as u64)
             }
         };
         let weight = u32::try_from(weight).ok()?;
@@ -563,8 +570,8 @@ impl<H: Host> Cache<H> {
         Ok(numbers.len())
     }
 
-    /// Removes the entries among those looked at, `most` from a place on, that `condemn` names a
-    /// cause for (dead ones in any case), and says where to go on.
+    /// Removes the entries among those looked at, `most` from a place on (fewer where they have many
+    /// tags or long keys), that `condemn` names a cause for (dead ones in any case), and says where to go on.
     pub fn sweep(
         &self,
         from: Cursor,
@@ -585,7 +592,7 @@ impl<H: Host> Cache<H> {
                 if left == 0 {
                     return Ok(Some(at));
                 }
-                left -= 1;
+                left = left.saturating_sub(shard.get(at.id).map_or(1, Entry::effort));
                 let weight = shard.bury(
                     at.id,
                     now,

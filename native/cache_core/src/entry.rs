@@ -86,7 +86,7 @@ impl<'a, H: Host> Value<'a, H> {
     }
 
     pub fn bytes_held(&self) -> u64 {
-        self.bytes.len() as u64 + self.outside
+        self.outside.saturating_add(self.bytes.len() as u64)
     }
 
     pub fn form(&self) -> u8 {
@@ -252,6 +252,13 @@ impl<H: Host> Entry<H> {
     fn key_start(&self) -> *const u8 {
         let extra = usize::from(self.has_extra) * size_of::<Box<Extra>>();
         self.tail().wrapping_add(extra)
+    }
+
+    /// How much longer than others it takes to remove it: each tag is told, and whoever subscribed
+    /// gets the key.
+    pub(crate) fn effort(&self) -> usize {
+        let tags = self.extra().map_or(0, |extra| extra.tags.len());
+        1 + tags / 8 + usize::from(self.key_len) / 1024
     }
 
     #[inline]

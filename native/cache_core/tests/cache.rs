@@ -23,7 +23,8 @@ fn config(policy: Kind, bound: Bound, capacity: u64) -> Config {
         bound,
         capacity,
         max_entry: 0,
-        threads: 8,
+        // Each test has one, and those beyond do not tell the policy what they read.
+        threads: 64,
     }
 }
 
@@ -260,7 +261,7 @@ fn shrinks_in_steps() {
     for number in 0..20_000_u64 {
         store(&cache, &number.to_le_bytes(), put(number), 0);
     }
-    assert!(!cache.resize(20_000 * 17));
+    assert!(!cache.resize(20_000 * 4 + 1));
     assert!(cache.resize(100));
     let pin = threads::pin();
     let mut steps = 1;
@@ -387,4 +388,44 @@ fn threads_lose_nothing_and_never_exceed_the_bound() {
         assert_eq!(there, cache.used());
         assert_eq!(there, cache.entries());
     }
+}
+
+#[test]
+fn refuses_what_no_number_can_weigh() {
+    let cache = Cache::<Plain>::new(config(Kind::Fifo, Bound::Bytes, 10_000), 0);
+    let value = Put {
+        value: Value::new(0, 0, b"value", u64::MAX),
+        ..put(0)
+    };
+    assert_eq!(store(&cache, b"key", value, 0), Outcome::TooLarge);
+    assert_eq!(cache.used(), 0);
+}
+
+#[test]
+fn a_step_is_shorter_where_entries_have_many_tags() {
+    let cache = Cache::<Plain>::new(config(Kind::Fifo, Bound::Entries, 100), 0);
+    for number in 0..20_u64 {
+        let tags = (0..800_u64).map(|tag| cache.tags().count(tag, &tag.to_le_bytes(), None));
+        let extra = Extra {
+            tags: tags.map(|tag| tag.unwrap().unwrap()).collect(),
+            ..Extra::default()
+        };
+        let value = Put {
+            extra: Some(Box::new(extra)),
+            ..put(number)
+        };
+        store(&cache, &number.to_le_bytes(), value, 0);
+    }
+    let pin = threads::pin();
+    let mut at = Some(Cursor::default());
+    let mut steps = 0;
+    while let Some(from) = at {
+        let condemn = |_: &Entry<Plain>| Some(Cause::Cleared);
+        at = cache
+            .sweep(from, 202, 0, &pin, &mut |_, _| {}, condemn)
+            .unwrap();
+        steps += 1;
+    }
+    // Two entries in each.
+    assert_eq!((cache.entries(), steps), (0, 10));
 }
