@@ -338,7 +338,13 @@ heir_that_is_gone(_) ->
     ?assertError(badarg, ?cache:get(Cache, k)).
 
 ets_needs_the_application(_) ->
+    {ok, Before} = ?cache:new(ends_with_it, #{capacity => 1, store => ets}),
+    {ok, Stays} = ?cache:new(stays, #{capacity => 1}),
     ok = application:stop(erlmcp_native),
+    ?assertError(badarg, ?cache:get(Before, k)),
+    ?assertEqual(undefined, ?cache:whereis(ends_with_it)),
+    ok = ?cache:put(Stays, k, v),
+    ok = ?cache:drop(Stays),
     ?assertEqual({error, not_started}, ?cache:new(no_app, #{capacity => 1, store => ets})),
     ?assertEqual(undefined, ?cache:whereis(no_app)),
     {ok, Cache} = ?cache:new(no_app, #{capacity => 1}),

@@ -14,6 +14,10 @@
     rpc_encode/1,
     schema_compile/1,
     schema_validate/1,
+    cache_values/1,
+    cache_keys/1,
+    cache_tags/1,
+    cache_of_a_million/1,
     work_is_charged/1
 ]).
 
@@ -21,6 +25,7 @@
 -define(JSON, erlmcp_native_json).
 -define(RPC, erlmcp_native_rpc).
 -define(SCHEMA, erlmcp_native_schema).
+-define(CACHE, erlmcp_native_cache).
 
 all() ->
     [
@@ -33,6 +38,10 @@ all() ->
         rpc_encode,
         schema_compile,
         schema_validate,
+        cache_values,
+        cache_keys,
+        cache_tags,
+        cache_of_a_million,
         work_is_charged
     ].
 
@@ -116,6 +125,102 @@ schema_validate(_) ->
             {deep, #{}, fun() -> nested(fun(T) -> [T] end, [], 1_000_000) end}
         ]
     ]).
+
+cache_values(_) ->
+    {ok, _} = application:ensure_all_started(erlmcp_native),
+    [
+        begin
+            {ok, Cache} = ?CACHE:new(large, #{capacity => 10, store => Store}),
+            Keep = fun([Value]) ->
+                ok = ?CACHE:put(Cache, k, Value),
+                {ok, Value} = ?CACHE:get(Cache, k),
+                {ok, #{value := Value}} = ?CACHE:get_entry(Cache, k),
+                Value = ?CACHE:fold(fun(_, V, _) -> V end, none, Cache),
+                {ok, Value} = ?CACHE:take(Cache, k)
+            end,
+            each(Keep, [{{Store, Name}, fun() -> [Make()] end} || {Name, Make} <- terms()]),
+            ok = ?CACHE:drop(Cache)
+        end
+     || Store <- [native, ets]
+    ].
+
+cache_keys(_) ->
+    {ok, Cache} = ?CACHE:new(large, #{capacity => 10}),
+    Refused = fun([Key]) ->
+        {error, too_large} = ?CACHE:put(Cache, Key, v),
+        {error, too_large} = ?CACHE:update_counter(Cache, Key, 1),
+        {error, too_large} = ?CACHE:fetch(Cache, Key, fun() -> {ok, v} end),
+        {error, not_found} = ?CACHE:get(Cache, Key),
+        false = ?CACHE:is_key(Cache, Key),
+        ok = ?CACHE:delete(Cache, Key)
+    end,
+    Kept = fun([Key]) ->
+        ok = ?CACHE:put(Cache, Key, v),
+        {ok, v} = ?CACHE:get(Cache, Key),
+        [Key] = ?CACHE:keys(Cache),
+        ok = ?CACHE:delete(Cache, Key)
+    end,
+    Small = [
+        {bytes, fun() -> binary:copy(<<"k">>, 65_535) end},
+        {numbers, fun() -> lists:seq(1, 10_000) end},
+        {map, fun() -> maps:from_list([{I, I} || I <- lists:seq(1, 5000)]) end},
+        {deep, fun() -> nested(fun(T) -> [T] end, [], 10_000) end},
+        {integer, fun() -> 1 bsl 500_000 end}
+    ],
+    each(Refused, [{Name, fun() -> [Make()] end} || {Name, Make} <- terms(), Name =/= big_integer]),
+    each(Kept, [{Name, fun() -> [Make()] end} || {Name, Make} <- Small]),
+    ok = ?CACHE:drop(Cache).
+
+cache_tags(_) ->
+    {ok, Cache} = ?CACHE:new(large, #{capacity => 100}),
+    Tagged = fun([Tags]) ->
+        ok = ?CACHE:put(Cache, k, v, #{tags => Tags, depends_on => Tags}),
+        {ok, 1} = ?CACHE:update_counter(Cache, c, 1, #{tags => Tags}),
+        {ok, _} = ?CACHE:invalidate_tag(Cache, hd(Tags)),
+        {error, not_found} = ?CACHE:get(Cache, k)
+    end,
+    each(Tagged, [
+        {many, fun() -> [lists:seq(1, 500)] end},
+        {long, fun() -> [[<<I, 0:(59 * 8)>> || I <- lists:seq(1, 255), _ <- [1, 2]] -- [a]] end},
+        {large, fun() -> [[lists:seq(1, 7000)]] end}
+    ]),
+    ok = ?CACHE:drop(Cache).
+
+%% What was put before is not looked at: of millions of calls one always meets a jump of the clock.
+cache_of_a_million(_) ->
+    Million = 1_000_000,
+    Operations = [
+        {keys, fun(Cache) -> Million = length(?CACHE:keys(Cache)) end},
+        {fold, fun(Cache) -> Million = ?CACHE:fold(fun(_, _, Sum) -> Sum + 1 end, 0, Cache) end},
+        {resize, fun(Cache) -> ok = ?CACHE:resize(Cache, 10) end},
+        {clear, fun(Cache) -> ok = ?CACHE:clear(Cache) end},
+        {invalidate, fun(Cache) -> {ok, 0} = ?CACHE:invalidate_matching(Cache, <<"*">>) end},
+        {drop, fun(Cache) -> ok = ?CACHE:drop(Cache) end},
+        {owner_ends, fun(_) -> ok end}
+    ],
+    Run = fun([Policy, Operation]) ->
+        gone(million),
+        {ok, Cache} = ?CACHE:new(million, #{capacity => Million, policy => Policy}),
+        fill(Cache, Million),
+        ok = erlmcp_native_nif:call_time_reset(),
+        Operation(Cache)
+    end,
+    [
+        each(Run, [{{Policy, Name}, fun() -> [Policy, Operation] end}])
+     || Policy <- [s3_fifo, lru], {Name, Operation} <- Operations
+    ].
+
+gone(Name) ->
+    case ?CACHE:whereis(Name) of
+        undefined -> ok;
+        _ -> timer:sleep(10), gone(Name)
+    end.
+
+fill(_, 0) ->
+    ok;
+fill(Cache, Key) ->
+    ok = ?CACHE:put(Cache, Key, Key),
+    fill(Cache, Key - 1).
 
 %% A millisecond is about 4,000 reductions; these inputs take some hundred microseconds. Without a
 %% charge a loop over them would keep its scheduler for seconds.

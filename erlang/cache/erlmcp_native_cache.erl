@@ -108,12 +108,6 @@ explained in docs/caching_strategies.md; files and warmers in docs/cache_snapsho
 -opaque cursor() :: non_neg_integer().
 
 -define(CALL(Name, Args), {?MODULE, Name, Args}).
-%% Entries of one step of a walk.
--define(STEP, 500).
-%% Of one on a dirty scheduler.
--define(PURGE, 10_000).
-%% Events that one call of the NIF is asked for.
--define(MAX_EVENTS, 65_536).
 
 %%% The cache
 
@@ -415,14 +409,13 @@ The value of a key, which is then no longer there.
 take(Cache, Key) ->
     Take = fun(Bytes) -> erlmcp_native_nif:cache_take(Cache, Key, Bytes) end,
     case keyed(take, Cache, Key, Take) of
-        {error, not_found} = Miss ->
-            Miss;
-        Answer ->
-            case erlmcp_native_cache_terms:value(Answer) of
-                {ok, _} = Taken -> Taken;
-                gone -> {error, not_found}
-            end
+        {error, not_found} = Miss -> Miss;
+        Answer -> taken(erlmcp_native_cache_terms:value(Answer))
     end.
+
+taken({ok, _} = Taken) -> Taken;
+%% The taker slept so long that the row was thought to be read.
+taken(gone) -> {error, not_found}.
 
 ?DOC("""
 Starts the time to live and the time to idle of an entry anew, as it was put with them, and counts as
@@ -543,7 +536,8 @@ How many they were.
 """).
 -spec invalidate_prefix(Cache :: cache(), Prefix :: binary()) -> {ok, non_neg_integer()}.
 invalidate_prefix(Cache, Prefix) when is_binary(Prefix) ->
-    count(?CALL(invalidate_prefix, [Cache, Prefix]), Cache, start, {prefix, Prefix}, 0);
+    Call = ?CALL(invalidate_prefix, [Cache, Prefix]),
+    erlmcp_native_cache_walk:purge(Cache, {prefix, Prefix}, Call);
 invalidate_prefix(Cache, Prefix) ->
     erlmcp_native_error:badarg(?CALL(invalidate_prefix, [Cache, Prefix]), 2, "not a binary").
 
@@ -553,17 +547,11 @@ all keys: `*` stands for any bytes, `?` for one. How many they were.
 """).
 -spec invalidate_matching(Cache :: cache(), Pattern :: binary()) -> {ok, non_neg_integer()}.
 invalidate_matching(Cache, Pattern) when is_binary(Pattern), byte_size(Pattern) =< 256 ->
-    count(?CALL(invalidate_matching, [Cache, Pattern]), Cache, start, {glob, Pattern}, 0);
+    Call = ?CALL(invalidate_matching, [Cache, Pattern]),
+    erlmcp_native_cache_walk:purge(Cache, {glob, Pattern}, Call);
 invalidate_matching(Cache, Pattern) ->
     Call = ?CALL(invalidate_matching, [Cache, Pattern]),
     erlmcp_native_error:badarg(Call, 2, "not a binary of at most 256 bytes").
-
-count(_Call, _Cache, done, _What, Sum) ->
-    {ok, Sum};
-count(Call, Cache, Cursor, What, Sum) ->
-    Purge = fun() -> erlmcp_native_nif:cache_purge(Cache, Cursor, What, ?PURGE) end,
-    {Count, Next} = on_cache(Call, Purge),
-    count(Call, Cache, Next, What, Sum + Count).
 
 %%% Watching and walking
 
@@ -605,30 +593,11 @@ reported when it is found dead.
 """).
 -spec events(Subscription :: subscription(), Max :: pos_integer()) ->
     {[{event(), Key :: term(), cause()}], Dropped :: non_neg_integer()}.
-events(Subscription, Max) when is_integer(Max), Max > 0 ->
-    events(Subscription, Max, [], 0);
 events(Subscription, Max) ->
-    erlmcp_native_error:badarg(?CALL(events, [Subscription, Max]), 2, "not a positive integer").
-
-events(Subscription, Max, Before, DroppedBefore) ->
-    {Given, Dropped, Rest} =
-        try
-            erlmcp_native_nif:cache_events(Subscription, min(Max, ?MAX_EVENTS))
-        catch
-            error:badarg ->
-                Call = ?CALL(events, [Subscription, Max]),
-                erlmcp_native_error:badarg(Call, 1, "not a subscription")
-        end,
-    Events = [event(Event) || Event <- Given],
-    Taken = length(Events),
-    All = [Events | Before],
-    case Rest of
-        more when Taken < Max -> events(Subscription, Max - Taken, All, DroppedBefore + Dropped);
-        _ -> {lists:append(lists:reverse(All)), DroppedBefore + Dropped}
-    end.
-
-event({Event, Key, Cause}) -> {Event, Key, Cause};
-event({Event, Cause, external, Bytes}) -> {Event, binary_to_term(Bytes), Cause}.
+    Call = ?CALL(events, [Subscription, Max]),
+    is_integer(Max) andalso Max > 0 orelse
+        erlmcp_native_error:badarg(Call, 2, "not a positive integer"),
+    erlmcp_native_cache_walk:events(Subscription, Max, Call).
 
 ?DOC("""
 Folds over the entries, in no order. Each that is there all the time is met once; what is put, moved
@@ -636,35 +605,17 @@ or deleted meanwhile may or may not be met. Does not count as use.
 """).
 -spec fold(Fun, Acc0 :: Acc, Cache :: cache()) -> Acc1 :: Acc when
     Fun :: fun((Key :: term(), Value :: term(), Acc) -> Acc), Acc :: term().
-fold(Fun, Acc, Cache) when is_function(Fun, 3) ->
-    fold(Fun, Acc, Cache, start, ?CALL(fold, [Fun, Acc, Cache]));
 fold(Fun, Acc, Cache) ->
-    erlmcp_native_error:badarg(?CALL(fold, [Fun, Acc, Cache]), 1, "not a fun of three arguments").
-
-fold(_Fun, Acc, _Cache, done, _Call) ->
-    Acc;
-fold(Fun, Acc0, Cache, Cursor, Call) ->
-    {Entries, Next} = scan(Call, 3, Cache, Cursor, entries),
-    With = fun({Key, Answer}, Acc) ->
-        case erlmcp_native_cache_terms:value(Answer) of
-            {ok, Value} -> Fun(erlmcp_native_cache_terms:key(Key), Value, Acc);
-            gone -> Acc
-        end
-    end,
-    fold(Fun, lists:foldl(With, Acc0, Entries), Cache, Next, Call).
+    Call = ?CALL(fold, [Fun, Acc, Cache]),
+    is_function(Fun, 3) orelse erlmcp_native_error:badarg(Call, 1, "not a fun of three arguments"),
+    erlmcp_native_cache_walk:fold(Fun, Acc, Cache, Call).
 
 ?DOC("""
 All keys, as `fold/3` meets them.
 """).
 -spec keys(Cache :: cache()) -> [Key :: term()].
 keys(Cache) ->
-    all_keys(Cache, start, []).
-
-all_keys(_Cache, done, Keys) ->
-    lists:append(Keys);
-all_keys(Cache, Cursor, Before) ->
-    {Keys, Next} = keys(Cache, Cursor),
-    all_keys(Cache, Next, [Keys | Before]).
+    erlmcp_native_cache_walk:all_keys(Cache, ?CALL(keys, [Cache])).
 
 ?DOC("""
 Some of the keys, as `fold/3` meets them, and the cursor to go on with. The first cursor is `start`;
@@ -677,18 +628,9 @@ keys(_Cache, done) ->
 keys(Cache, Cursor) when
     Cursor =:= start; is_integer(Cursor), Cursor >= 0, Cursor < 1 bsl 64
 ->
-    {Keys, Next} = scan(?CALL(keys, [Cache, Cursor]), 1, Cache, Cursor, keys),
-    {[erlmcp_native_cache_terms:key(Key) || Key <- Keys], Next};
+    erlmcp_native_cache_walk:keys(Cache, Cursor, ?CALL(keys, [Cache, Cursor]));
 keys(Cache, Cursor) ->
     erlmcp_native_error:badarg(?CALL(keys, [Cache, Cursor]), 2, "not a cursor").
-
-%% At is the cache's place in the call.
-scan(Call, At, Cache, Cursor, What) ->
-    try
-        erlmcp_native_nif:cache_scan(Cache, Cursor, What, ?STEP)
-    catch
-        error:badarg -> no_cache(Call, At)
-    end.
 
 %%% Files and warming
 
@@ -798,11 +740,7 @@ on(Name, Cache, Nif) ->
 
 %% Whatever else could be wrong has been checked before.
 on_cache(Call, Nif) ->
-    try
-        Nif()
-    catch
-        error:badarg -> no_cache(Call, 1)
-    end.
+    erlmcp_native_cache_terms:on_cache(Call, 1, Nif).
 
 -spec no_cache(erlmcp_native_error:call(), pos_integer()) -> no_return().
 no_cache(Call, At) ->

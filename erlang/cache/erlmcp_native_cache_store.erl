@@ -4,12 +4,13 @@
 
 %% The values of a cache with `store => ets': rows of an ETS table, one for each entry, which are
 %% never changed. The cache decides, and holds the number of the row. The table belongs to a
-%% process of its own, which also deletes the rows of entries that ended without a call.
+%% process of its own, which also deletes the rows of entries that ended without a call, and those
+%% that were taken.
 
 -behaviour(gen_server).
 
 -export([start/0, started/2, stop/1, lookup/2, put/3, memory/1]).
--export([start_link/1, init/1, handle_call/3, handle_cast/2, handle_info/2]).
+-export([start_link/1, init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -define(INTERVAL, 500).
 %% How long rows stay after their entries, in milliseconds: whoever has their numbers reads them.
@@ -90,6 +91,7 @@ start_link(Creator) ->
 ?DOC(false).
 -spec init(pid()) -> {ok, #state{}}.
 init(Creator) ->
+    _ = process_flag(trap_exit, true),
     Table = ets:new(?MODULE, [public, {read_concurrency, true}, {write_concurrency, true}]),
     {ok, #state{table = Table, cache = undefined, creator = monitor(process, Creator)}}.
 
@@ -114,6 +116,18 @@ handle_info({'DOWN', Monitor, _, _, _}, #state{creator = Monitor} = State) ->
     {stop, normal, State};
 handle_info(_, State) ->
     {noreply, State}.
+
+?DOC(false).
+%% Without its table the cache is of no use: it ends with the application too.
+-spec terminate(term(), #state{}) -> ok.
+terminate(_Reason, #state{cache = undefined}) ->
+    ok;
+terminate(_Reason, #state{cache = Cache}) ->
+    try
+        erlmcp_native_nif:cache_drop(Cache)
+    catch
+        error:badarg -> ok
+    end.
 
 tick(#state{table = Table, cache = Cache} = State) ->
     Now = erlang:monotonic_time(millisecond),

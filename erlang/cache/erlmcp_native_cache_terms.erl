@@ -5,7 +5,7 @@
 %% Terms as the NIFs give and take them. Most keys and values go as they are; of the rest the NIF
 %% asks for the external format, which is made and read here, where the VM yields.
 
--export([keyed/3, found/3, value/1, key/1, put/6, put_on/2]).
+-export([on_cache/3, keyed/3, found/3, value/1, key/1, put/6, put_on/2]).
 -export_type([answer/0, given_key/0]).
 
 %% A value as a NIF gives it.
@@ -30,18 +30,25 @@
     options = default :: default | erlmcp_native_cache_options:put_tuple()
 }).
 
-%% Calls a NIF that takes a key, with the key's external format where it asks for that. Whatever
-%% else is wrong has been checked before: badarg means that there is no such cache.
+%% Calls a NIF; At is the cache's place in the call. Whatever else could be wrong has been checked
+%% before: badarg means that there is no such cache.
+-spec on_cache(erlmcp_native_error:call(), pos_integer(), fun(() -> Answer)) -> Answer.
+on_cache(Call, At, Nif) ->
+    try
+        Nif()
+    catch
+        error:badarg -> erlmcp_native_error:badarg(Call, At, "no such cache")
+    end.
+
+%% Calls a NIF that takes a key, with the key's external format where it asks for that.
 -spec keyed(erlmcp_native_error:call(), term(), fun((binary() | []) -> Answer)) -> Answer.
 keyed(Call, Key, Nif) ->
-    try
+    on_cache(Call, 1, fun() ->
         case Nif([]) of
             complex -> Nif(term_to_binary(Key));
             Answer -> Answer
         end
-    catch
-        error:badarg -> erlmcp_native_error:badarg(Call, 1, "no such cache")
-    end.
+    end).
 
 %% What get/2 answers where its NIF does not answer with the value itself.
 -spec found(term(), erlmcp_native_cache:cache(), term()) ->
