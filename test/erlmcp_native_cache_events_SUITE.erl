@@ -84,7 +84,7 @@ subscribed(Config, CacheOpts, Opts) ->
 ready(Subscription) ->
     receive
         {erlmcp_native_cache, Subscription, ready} -> ok
-    after 2000 -> ct:fail(no_wake_up)
+    after 10_000 -> ct:fail(no_wake_up)
     end.
 
 %% All that there are after a wake-up; none may have been dropped.
@@ -138,11 +138,10 @@ expired(Config) ->
     {Cache, Subscription} = subscribed(Config, #{capacity => 100}, #{}),
     ok = ?cache:put(Cache, a, {1}, #{ttl => 30}),
     ok = ?cache:put(Cache, b, {2}, #{idle => 30}),
-    until(fun() -> not ?cache:is_key(Cache, a) andalso not ?cache:is_key(Cache, b) end),
-    ready(Subscription),
-    timer:sleep(300),
-    {Events, 0} = ?cache:events(Subscription, 10),
-    ?assertEqual([{expired, a, ttl}, {expired, b, idle}], lists:sort(Events)).
+    Events = woken(Subscription),
+    %% They may be found one after the other.
+    More = if length(Events) < 2 -> woken(Subscription); true -> [] end,
+    ?assertEqual([{expired, a, ttl}, {expired, b, idle}], lists:sort(Events ++ More)).
 
 %% Nobody touches the cache: the wake-up comes from the library's own thread.
 expired_unseen(Config) ->
@@ -308,7 +307,7 @@ handle_of_nobody(Config) ->
     receive
         {erlmcp_native_cache, Subscription, ready} ->
             ?assertEqual({[{replaced, a, put}], 0}, ?cache:events(Subscription, 10))
-    after 1000 -> ct:fail(no_wake_up)
+    after 10_000 -> ct:fail(no_wake_up)
     end.
 
 %% With its subscriber, while the cache goes on.

@@ -120,20 +120,20 @@ many_tags(Config) ->
     ?assertEqual({ok, 10}, ?cache:invalidate_tag(Cache, 51)),
     ?assertEqual(980, length(?cache:keys(Cache))),
     %% Tags that nothing has any more take no room for ever.
-    Before = memory_after(Cache, 1),
-    After = memory_after(Cache, 20),
-    ?assert(After - Before < 1_000_000, {Before, After}).
+    tag_and_clear(Cache, 1),
+    timer:sleep(300),
+    Before = erlmcp_native:memory(),
+    tag_and_clear(Cache, 20),
+    until(fun() -> erlmcp_native:memory() - Before < 1_000_000 end).
 
-memory_after(Cache, Rounds) ->
+tag_and_clear(Cache, Rounds) ->
     [
         begin
             [ok = ?cache:put(Cache, I, {I}, #{tags => [{Round, I}]}) || I <- lists:seq(1, 2000)],
             ok = ?cache:clear(Cache)
         end
      || Round <- lists:seq(1, Rounds)
-    ],
-    timer:sleep(300),
-    erlmcp_native:memory().
+    ].
 
 tags_of_the_last_put(Config) ->
     Cache = new(Config, #{capacity => 100}),
