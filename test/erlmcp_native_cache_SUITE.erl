@@ -99,6 +99,7 @@ wrong_options(_) ->
         #{capacity => 1, refresh_before => -1}, #{capacity => 1, negative_ttl => -1},
         #{capacity => 1, store => dets}, #{capacity => 1, heir => self()},
         #{capacity => 1, heir => {a, b}}, #{capacity => 1, max_entry => 0},
+        #{capacity => 1, heir => {self(), binary:copy(<<0>>, 65_536)}},
         #{capacity => 10, max_entry => 11}, #{capacity => 1, weigher => fun() -> 1 end},
         #{capacity => 1, weigher => fun(_, _) -> 1 end}, #{capacity => 1, ets => true}
     ],

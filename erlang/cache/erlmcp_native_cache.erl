@@ -69,7 +69,8 @@ explained in docs/caching_strategies.md; files and warmers in docs/cache_snapsho
 %% `store': `ets' keeps what is not a number, an atom or a binary in a table of the VM, which copies
 %% maps and nested terms faster than they can be decoded; the application must be running.
 %% `heir': who owns the cache after its owner has ended, and gets the message
-%% `{erlmcp_native_cache, Cache, {transfer, Owner, Data}}'; default: it is dropped.
+%% `{erlmcp_native_cache, Cache, {transfer, Owner, Data}}', Data being at most 64 KB in the external
+%% term format; default: it is dropped.
 -type put_opts() :: #{
     ttl => milliseconds() | infinity,
     idle => milliseconds() | infinity,

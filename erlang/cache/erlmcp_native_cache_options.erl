@@ -10,6 +10,8 @@
 
 -define(MAX_TIME, (1 bsl 48 - 1)).
 -define(MAX_SIZE, (1 bsl 48 - 1)).
+%% It is copied at once, also when the owner ends.
+-define(MAX_HEIR_DATA, 65_536).
 -define(MAX_TAGS, 500).
 -define(MAX_TAG_BYTES, 30_000).
 -define(MAX_QUEUE, 65_536).
@@ -68,7 +70,8 @@ is_new(refresh_before, V) -> is_duration(V);
 is_new(negative_ttl, V) -> is_duration(V);
 is_new(store, V) -> lists:member(V, [native, ets]);
 is_new(heir, none) -> true;
-is_new(heir, {Pid, _}) -> is_pid(Pid) andalso node(Pid) =:= node();
+is_new(heir, {Pid, Data}) ->
+    is_pid(Pid) andalso node(Pid) =:= node() andalso erlang:external_size(Data) =< ?MAX_HEIR_DATA;
 is_new(_, _) -> false.
 
 %% The options of a put, for the NIF; At is their place in the call.
