@@ -25,6 +25,8 @@
     wrong_arguments/1
 ]).
 
+-import(erlmcp_native_test_cache, [file/1, put_all/2]).
+
 -define(CACHE, erlmcp_native_cache).
 -define(NO_FILE, "/nonexistent/cache.snapshot").
 
@@ -58,20 +60,12 @@ init_per_suite(Config) ->
 
 end_per_suite(_) -> ok.
 
-init_per_testcase(Case, Config) ->
-    Directory = filename:join(proplists:get_value(priv_dir, Config), atom_to_list(Case)),
-    ok = filelib:ensure_path(Directory),
-    [{file, filename:join(Directory, "cache.snapshot")}, {directory, Directory} | Config].
+init_per_testcase(Case, Config) -> erlmcp_native_test_cache:with_file(Case, Config).
 
 end_per_testcase(_Case, _Config) -> ok.
 
-file(Config) -> proplists:get_value(file, Config).
-
 new(Opts) ->
     erlmcp_native_test_cache:new([], maps:merge(#{capacity => 1_000_000}, Opts)).
-
-put_all(Cache, Pairs) ->
-    ?assertEqual(ok, ?CACHE:put_many(Cache, Pairs)).
 
 contents(Cache) ->
     ?CACHE:fold(fun(Key, Value, Acc) -> Acc#{Key => Value} end, #{}, Cache).

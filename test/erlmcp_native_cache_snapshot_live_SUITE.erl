@@ -18,6 +18,8 @@
 
 -import(erlmcp_native_test_cache, [until/1]).
 
+-import(erlmcp_native_test_cache, [file/1, put_all/2]).
+
 -define(CACHE, erlmcp_native_cache).
 
 all() ->
@@ -39,20 +41,12 @@ init_per_suite(Config) ->
 
 end_per_suite(_) -> ok.
 
-init_per_testcase(Case, Config) ->
-    Directory = filename:join(proplists:get_value(priv_dir, Config), atom_to_list(Case)),
-    ok = filelib:ensure_path(Directory),
-    [{file, filename:join(Directory, "cache.snapshot")}, {directory, Directory} | Config].
+init_per_testcase(Case, Config) -> erlmcp_native_test_cache:with_file(Case, Config).
 
 end_per_testcase(_Case, _Config) -> ok.
 
-file(Config) -> proplists:get_value(file, Config).
-
 new(Opts) ->
     erlmcp_native_test_cache:new([], maps:merge(#{capacity => 1_000_000}, Opts)).
-
-put_all(Cache, Pairs) ->
-    ?assertEqual(ok, ?CACHE:put_many(Cache, Pairs)).
 
 beside_a_live_cache(Config) ->
     Cache = new(#{capacity => 100_000}),

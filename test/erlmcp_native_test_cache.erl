@@ -2,7 +2,7 @@
 -module(erlmcp_native_test_cache).
 -include_lib("stdlib/include/assert.hrl").
 
--export([new/2, badarg/2, until/1, parallel/2, no_message/0]).
+-export([new/2, with_file/2, file/1, put_all/2, badarg/2, until/1, parallel/2, no_message/0]).
 
 -define(cache, erlmcp_native_cache).
 
@@ -12,6 +12,17 @@ new(Config, Opts) ->
     Store = proplists:get_value(store, Config, native),
     {ok, Cache} = ?cache:new(Name, maps:merge(#{store => Store}, Opts)),
     Cache.
+
+%% Gives a case a folder of its own, and in it the name of a file.
+with_file(Case, Config) ->
+    Directory = filename:join(proplists:get_value(priv_dir, Config), atom_to_list(Case)),
+    ok = filelib:ensure_path(Directory),
+    [{file, filename:join(Directory, "cache.snapshot")}, {directory, Directory} | Config].
+
+file(Config) -> proplists:get_value(file, Config).
+
+put_all(Cache, Pairs) ->
+    ?assertEqual(ok, ?cache:put_many(Cache, Pairs)).
 
 %% As the shell sees it: where it was raised, and which argument was wrong.
 badarg(At, Fun) ->
