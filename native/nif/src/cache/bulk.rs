@@ -20,6 +20,15 @@ fn number(cursor: Cursor) -> u64 {
     u64::from(cursor.shard) << 32 | u64::from(cursor.id)
 }
 
+/// Where a walk goes on: a cursor, or `done`.
+unsafe fn place(env: *mut ErlNifEnv, next: Option<Cursor>) -> ErlNifTerm {
+    match next {
+        // SAFETY: the caller's promise: the calling environment.
+        Some(next) => unsafe { enif_make_uint64(env, number(next)) },
+        None => atoms::done().as_c_arg(),
+    }
+}
+
 unsafe fn cursor(env: *mut ErlNifEnv, term: ErlNifTerm) -> Option<Cursor> {
     let mut number = 0;
     // SAFETY: the caller's promise: the calling environment and a term of it.
@@ -203,10 +212,7 @@ unsafe fn cache_scan(env: *mut ErlNifEnv, args: &[ErlNifTerm; 4]) -> Option<ErlN
                     Err(_) => break,
                 };
             }
-            let next = match next {
-                Some(next) => enif_make_uint64(env, number(next)),
-                None => atoms::done().as_c_arg(),
-            };
+            let next = place(env, next);
             enif_consume_timeslice(env, (bytes / 640).clamp(1, 100) as i32);
             Some(enif_make_tuple_from_array(env, [list, next].as_ptr(), 2))
         });
@@ -300,10 +306,7 @@ unsafe fn cache_purge(env: *mut ErlNifEnv, args: &[ErlNifTerm; 4]) -> ErlNifTerm
         match purged {
             None => enif_make_badarg(env),
             Some((count, next)) => {
-                let next = match next {
-                    Some(next) => enif_make_uint64(env, number(next)),
-                    None => atoms::done().as_c_arg(),
-                };
+                let next = place(env, next);
                 let parts = [enif_make_uint64(env, count), next];
                 enif_make_tuple_from_array(env, parts.as_ptr(), 2)
             }

@@ -166,9 +166,13 @@ struct Map {
 
 impl Map {
     fn put(&mut self, key: rustler::Atom, value: ErlNifTerm) {
+        self.put_term(key.as_c_arg(), value);
+    }
+
+    fn put_term(&mut self, key: ErlNifTerm, value: ErlNifTerm) {
         let mut map = ErlNifTerm::default();
         // SAFETY: made with the calling environment, and a map and terms of it.
-        if unsafe { enif_make_map_put(self.env, self.map, key.as_c_arg(), value, &mut map) } != 0 {
+        if unsafe { enif_make_map_put(self.env, self.map, key, value, &mut map) } != 0 {
             self.map = map;
         }
     }
@@ -246,10 +250,7 @@ unsafe fn cache_stats(env: *mut ErlNifEnv, args: &[ErlNifTerm; 1]) -> ErlNifTerm
                         Some(ratio) => enif_make_double(env, ratio),
                         None => atoms::undefined().as_c_arg(),
                     };
-                    let mut grown = ErlNifTerm::default();
-                    if enif_make_map_put(env, map.map, key, value, &mut grown) != 0 {
-                        map.map = grown;
-                    }
+                    map.put_term(key, value);
                 }
                 stats.put(atoms::hit_ratio(), map.map);
             }
