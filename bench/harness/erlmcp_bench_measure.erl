@@ -410,45 +410,43 @@ spent(Call, Calls) ->
 allocation(Call, Calls) ->
     Tracer = self(),
     {Pid, Monitor} = spawn_monitor(fun() ->
-        true = erlang:garbage_collect(),
         receive
             go -> ok
         end,
-        Before = in_use(),
+        true = erlang:garbage_collect(),
         repeat(Call, Calls),
-        exit({answer, Before, in_use()})
+        true = erlang:garbage_collect()
     end),
     1 = erlang:trace(Pid, true, [garbage_collection, {tracer, Tracer}]),
     Pid ! go,
     receive
-        {'DOWN', Monitor, process, Pid, {answer, Before, After}} ->
+        {'DOWN', Monitor, process, Pid, normal} ->
             Delivered = erlang:trace_delivered(Pid),
             receive
                 {trace_delivered, Pid, Delivered} -> ok
             end,
-            {Heap, Binaries} = growth(Pid, Before, After, {0, 0}),
+            {Heap, Binaries} = growth(Pid, none, {0, 0}),
             Word = erlang:system_info(wordsize),
             {Heap * Word / Calls, Binaries * Word / Calls};
         {'DOWN', Monitor, process, Pid, Reason} ->
             error({subject_failed, Reason})
     end.
 
-growth(Pid, Before, After, Sum) ->
+%% What was in use at the start of each collection beyond the end of the one before it.
+growth(Pid, Before, Sum) ->
     receive
         {trace, Pid, Start, Info} when Start =:= gc_minor_start; Start =:= gc_major_start ->
-            growth(Pid, Before, After, add(Sum, Before, in_use(Info)));
+            growth(Pid, Before, add(Sum, Before, in_use(Info)));
         {trace, Pid, _, Info} ->
-            growth(Pid, in_use(Info), After, Sum)
+            growth(Pid, in_use(Info), Sum)
     after 0 ->
-        add(Sum, Before, After)
+        Sum
     end.
 
+add(Sum, none, _) ->
+    Sum;
 add({Heap, Binaries}, {HeapBefore, BinariesBefore}, {HeapAfter, BinariesAfter}) ->
     {Heap + max(0, HeapAfter - HeapBefore), Binaries + max(0, BinariesAfter - BinariesBefore)}.
-
-in_use() ->
-    {garbage_collection_info, Info} = process_info(self(), garbage_collection_info),
-    in_use(Info).
 
 in_use(Info) ->
     Sum = fun(Keys) -> lists:sum([proplists:get_value(Key, Info, 0) || Key <- Keys]) end,
