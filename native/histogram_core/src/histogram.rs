@@ -1,0 +1,122 @@
+//! A histogram that any number of threads record into.
+
+use crate::layout::Layout;
+use crate::shard::{Shard, Totals};
+use crate::snapshot::Snapshot;
+use std::sync::atomic::{AtomicBool, Ordering};
+use sync_core::parts::Parts;
+
+/// Everything recorded since it was made; a part for each thread.
+///
+/// Nothing in it ever goes down. What was recorded between two moments is the difference of what
+/// was counted at both, so that any number of readers can take intervals, and nothing that is recorded
+/// meanwhile is lost or counted twice.
+pub struct Histogram {
+    layout: Layout,
+    shards: Parts<Shard>,
+    corrected: AtomicBool,
+}
+
+impl Histogram {
+    /// `threads`: how many are expected to record; further ones share a part.
+    pub fn new(layout: Layout, threads: usize) -> Self {
+        Histogram {
+            layout,
+            shards: Parts::new(threads),
+            corrected: AtomicBool::new(false),
+        }
+    }
+
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// `thread`: the number of the calling thread, which no other living thread has.
+    #[inline(always)]
+    pub fn record(&self, thread: usize, value: u64) {
+        self.record_times(thread, value, 1);
+    }
+
+    #[inline(always)]
+    pub fn record_times(&self, thread: usize, value: u64, times: u64) {
+        let (shard, shared) = self.shards.own(thread, || Shard::new(self.layout));
+        shard.record(value, times, shared);
+    }
+
+    pub fn record_all(&self, thread: usize, values: impl Iterator<Item = u64>) {
+        let (shard, shared) = self.shards.own(thread, || Shard::new(self.layout));
+        for value in values {
+            shard.record(value, 1, shared);
+        }
+    }
+
+    /// Records `value`, and with it the values that were not measured since their measurements
+    /// waited for this one: those smaller by one `interval`, by two, and so on down to
+    /// `interval` (HdrHistogram's correction for coordinated omission). Each bucket is counted at once,
+    /// however many they are.
+    pub fn record_corrected(&self, thread: usize, value: u64, interval: u64) {
+        self.record(thread, value);
+        let missing = value
+            .checked_div(interval)
+            .map_or(0, |times| times - times.min(1));
+        if missing == 0 {
+            return;
+        }
+        self.corrected.store(true, Ordering::Relaxed);
+        let (shard, shared) = self.shards.own(thread, || Shard::new(self.layout));
+        // They are value - k * interval for k from 1 to missing.
+        let mut k = 1;
+        while k <= missing {
+            let next = value - k * interval;
+            let (low, _) = match next > self.layout.max() {
+                true => (self.layout.max() + 1, 0),
+                false => self.layout.bounds(self.layout.index(next)),
+            };
+            // The last one that is not below the bucket.
+            let last = ((value - low) / interval).min(missing);
+            shard.record_progression(next, interval, last - k + 1, shared);
+            k = last + 1;
+        }
+    }
+
+    /// Everything since it was made.
+    pub fn cumulative(&self) -> Snapshot {
+        let mut totals = Totals::NONE;
+        for shard in self.shards.iter() {
+            shard.add_totals(&mut totals);
+        }
+        let page_len = 1 << self.layout.precision();
+        let pages = (self.layout.len() - 1) / page_len + 1;
+        let mut counts = Vec::new();
+        let mut first = 0;
+        for page in 0..pages {
+            let mut seen = false;
+            for cells in self.shards.iter().filter_map(|shard| shard.page(page)) {
+                if !seen {
+                    seen = true;
+                    if counts.is_empty() {
+                        first = page * page_len;
+                    }
+                    counts.resize((page + 1) * page_len - first, 0);
+                }
+                let start = counts.len() - page_len;
+                for (count, cell) in counts[start..].iter_mut().zip(cells) {
+                    *count += cell.load(Ordering::Relaxed);
+                }
+            }
+        }
+        let mut snapshot = Snapshot {
+            layout: self.layout,
+            first,
+            counts,
+            overflow: totals.overflow,
+            sum: totals.sum,
+            min: totals.min,
+            max: totals.max,
+            span: 0,
+            corrected: self.corrected.load(Ordering::Relaxed),
+        };
+        snapshot.trim();
+        snapshot
+    }
+}

@@ -1,0 +1,218 @@
+//! What one thread has recorded into one histogram.
+
+use crate::layout::Layout;
+use std::hint::spin_loop;
+use std::ptr;
+use std::sync::atomic::{fence, AtomicPtr, AtomicU64, Ordering};
+
+/// Buckets are kept in pages of `2^precision`, made when a value first falls into one: a histogram
+/// of latencies takes a page for each power of two between its least and its largest.
+const PAGES: usize = 60;
+
+pub struct Shard {
+    pages: [AtomicPtr<AtomicU64>; PAGES],
+    layout: Layout,
+    /// Of values above the layout's.
+    overflow: AtomicU64,
+    /// The sum of all values, and how often it passed 2^64: half of `carries`, which is odd while
+    /// it passes.
+    sum: AtomicU64,
+    carries: AtomicU64,
+    min: AtomicU64,
+    max: AtomicU64,
+}
+
+/// What all threads have recorded, but for the buckets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totals {
+    pub overflow: u64,
+    pub sum: u128,
+    pub min: u64,
+    pub max: u64,
+}
+
+impl Totals {
+    pub const NONE: Totals = Totals {
+        overflow: 0,
+        sum: 0,
+        min: u64::MAX,
+        max: 0,
+    };
+}
+
+/// Adds to what one thread alone writes, or, `shared`, what several do.
+#[inline(always)]
+fn add(cell: &AtomicU64, by: u64, shared: bool) {
+    if shared {
+        cell.fetch_add(by, Ordering::Relaxed);
+    } else {
+        // Nobody else writes it: no locked instruction is needed.
+        let before = cell.load(Ordering::Relaxed);
+        cell.store(before.wrapping_add(by), Ordering::Relaxed);
+    }
+}
+
+impl Shard {
+    pub fn new(layout: Layout) -> Self {
+        Shard {
+            pages: [const { AtomicPtr::new(ptr::null_mut()) }; PAGES],
+            layout,
+            overflow: AtomicU64::new(0),
+            sum: AtomicU64::new(0),
+            carries: AtomicU64::new(0),
+            min: AtomicU64::new(u64::MAX),
+            max: AtomicU64::new(0),
+        }
+    }
+
+    fn page_len(&self) -> usize {
+        1 << self.layout.precision()
+    }
+
+    /// `times` values that are all `value`. `shared`: other threads record into this shard too.
+    #[inline(always)]
+    pub fn record(&self, value: u64, times: u64, shared: bool) {
+        self.count(value, times, shared);
+        let sum = if times == 1 {
+            u128::from(value)
+        } else {
+            u128::from(value) * u128::from(times)
+        };
+        self.add_sum(sum, shared);
+        if value > self.max.load(Ordering::Relaxed) {
+            self.raise_max(value, shared);
+        }
+        if value < self.min.load(Ordering::Relaxed) {
+            self.lower_min(value, shared);
+        }
+    }
+
+    /// `times` values of one bucket: `value`, and each next one smaller by `interval`.
+    pub fn record_progression(&self, value: u64, interval: u64, times: u64, shared: bool) {
+        let (value, interval, times) = (u128::from(value), u128::from(interval), u128::from(times));
+        let least = value - (times - 1) * interval;
+        self.count(value as u64, times as u64, shared);
+        self.add_sum((value + least) * times / 2, shared);
+        if (least as u64) < self.min.load(Ordering::Relaxed) {
+            self.lower_min(least as u64, shared);
+        }
+    }
+
+    #[inline(always)]
+    fn count(&self, value: u64, times: u64, shared: bool) {
+        if value > self.layout.max() {
+            add(&self.overflow, times, shared);
+        } else {
+            let index = self.layout.index(value);
+            let page = index >> self.layout.precision();
+            let at = index & (self.page_len() - 1);
+            // A page for each power of two: 64 less the least precision, and the first.
+            let slot = &self.pages[page];
+            let mut cells = slot.load(Ordering::Acquire);
+            if cells.is_null() {
+                cells = self.make_page(slot);
+            }
+            // SAFETY: a page has `page_len` cells and is freed only with the shard.
+            add(unsafe { &*cells.add(at) }, times, shared);
+        }
+    }
+
+    #[inline(always)]
+    fn add_sum(&self, sum: u128, shared: bool) {
+        let low = sum as u64;
+        let carries = (sum >> 64) as u64;
+        if !shared {
+            let before = self.sum.load(Ordering::Relaxed);
+            let (after, passes) = before.overflowing_add(low);
+            if passes || carries > 0 {
+                self.carry(after, 2 * (carries + u64::from(passes)));
+            } else {
+                self.sum.store(after, Ordering::Relaxed);
+            }
+        } else {
+            let before = self.sum.fetch_add(low, Ordering::AcqRel);
+            let carries = carries + u64::from(before.checked_add(low).is_none());
+            if carries > 0 {
+                self.carries.fetch_add(2 * carries, Ordering::AcqRel);
+            }
+        }
+    }
+
+    #[cold]
+    fn carry(&self, sum: u64, carries: u64) {
+        let before = self.carries.load(Ordering::Relaxed);
+        self.carries.store(before + 1, Ordering::Relaxed);
+        fence(Ordering::Release);
+        self.sum.store(sum, Ordering::Relaxed);
+        self.carries.store(before + carries, Ordering::Release);
+    }
+
+    #[cold]
+    fn raise_max(&self, value: u64, shared: bool) {
+        if shared {
+            self.max.fetch_max(value, Ordering::Relaxed);
+        } else {
+            self.max.store(value, Ordering::Relaxed);
+        }
+    }
+
+    #[cold]
+    fn lower_min(&self, value: u64, shared: bool) {
+        if shared {
+            self.min.fetch_min(value, Ordering::Relaxed);
+        } else {
+            self.min.store(value, Ordering::Relaxed);
+        }
+    }
+
+    #[cold]
+    fn make_page(&self, slot: &AtomicPtr<AtomicU64>) -> *mut AtomicU64 {
+        let page: Box<[AtomicU64]> = (0..self.page_len()).map(|_| AtomicU64::new(0)).collect();
+        let page = Box::into_raw(page);
+        let cells = page.cast::<AtomicU64>();
+        match slot.compare_exchange(ptr::null_mut(), cells, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => cells,
+            Err(other) => {
+                // SAFETY: made above and shown to nobody.
+                drop(unsafe { Box::from_raw(page) });
+                other
+            }
+        }
+    }
+
+    /// The cells of a page, if a value has fallen into it.
+    pub fn page(&self, page: usize) -> Option<&[AtomicU64]> {
+        let cells = self.pages[page].load(Ordering::Acquire);
+        // SAFETY: as in `record`.
+        (!cells.is_null()).then(|| unsafe { std::slice::from_raw_parts(cells, self.page_len()) })
+    }
+
+    pub fn add_totals(&self, totals: &mut Totals) {
+        totals.overflow += self.overflow.load(Ordering::Relaxed);
+        let sum = loop {
+            let carries = self.carries.load(Ordering::Acquire);
+            let sum = self.sum.load(Ordering::Relaxed);
+            fence(Ordering::Acquire);
+            if carries & 1 == 0 && self.carries.load(Ordering::Relaxed) == carries {
+                break u128::from(carries / 2) << 64 | u128::from(sum);
+            }
+            spin_loop();
+        };
+        totals.sum += sum;
+        totals.min = totals.min.min(self.min.load(Ordering::Relaxed));
+        totals.max = totals.max.max(self.max.load(Ordering::Relaxed));
+    }
+}
+
+impl Drop for Shard {
+    fn drop(&mut self) {
+        for slot in &self.pages {
+            let cells = slot.load(Ordering::Relaxed);
+            if !cells.is_null() {
+                let page = ptr::slice_from_raw_parts_mut(cells, self.page_len());
+                // SAFETY: made by `make_page`; borrowed mutably, so nobody else uses it.
+                drop(unsafe { Box::from_raw(page) });
+            }
+        }
+    }
+}

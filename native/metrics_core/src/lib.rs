@@ -1,0 +1,1 @@
+//! Families of metrics, and the forms in which they are written.
