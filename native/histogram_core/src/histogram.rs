@@ -3,7 +3,7 @@
 use crate::layout::Layout;
 use crate::shard::{Shard, Totals};
 use crate::snapshot::Snapshot;
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{AtomicBool, Ordering};
 use sync_core::parts::Parts;
 
 /// Everything recorded since it was made; a part for each thread.

@@ -4,3 +4,4 @@ pub mod histogram;
 pub mod layout;
 mod shard;
 pub mod snapshot;
+mod sync;

@@ -1,9 +1,9 @@
 //! What one thread has recorded into one histogram.
 
 use crate::layout::Layout;
+use crate::sync::{fence, AtomicPtr, AtomicU64, Ordering};
 use std::hint::spin_loop;
 use std::ptr;
-use std::sync::atomic::{fence, AtomicPtr, AtomicU64, Ordering};
 
 /// Buckets are kept in pages of `2^precision`, made when a value first falls into one: a histogram
 /// of latencies takes a page for each power of two between its least and its largest.

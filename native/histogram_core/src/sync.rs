@@ -1,0 +1,4 @@
+//! The atomics of what is recorded come from here, so that `bench/histogram_lines`, which includes
+//! those sources as its own, can put counting ones in their place.
+
+pub use std::sync::atomic::{fence, AtomicBool, AtomicPtr, AtomicU64, Ordering};
