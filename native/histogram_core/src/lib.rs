@@ -1,7 +1,10 @@
 //! Log-linear histograms: recording by many threads at once, quantiles, merging, formats.
 
+pub mod encoding;
 pub mod histogram;
 pub mod layout;
+mod merge;
+pub mod quantiles;
 mod shard;
 pub mod snapshot;
 mod sync;

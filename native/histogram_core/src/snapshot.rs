@@ -56,21 +56,22 @@ impl Snapshot {
         } else {
             self.first + start
         };
-        let lowest = (!self.counts.is_empty()).then(|| self.layout.bounds(self.first));
-        let highest = lowest.map(|_| self.layout.bounds(self.first + self.counts.len() - 1));
-        let above = (self.overflow > 0).then(|| (self.layout.max() + 1, u64::MAX));
-        match lowest.or(above) {
-            Some((low, high)) => self.min = self.min.clamp(low, high),
-            None => self.min = u64::MAX,
-        }
-        match above.or(highest) {
-            Some((low, high)) => self.max = self.max.clamp(low, high),
-            None => self.max = 0,
+        let Some([lowest, highest]) = self.ends() else {
+            (self.min, self.max) = (u64::MAX, 0);
+            return;
+        };
+        self.min = self.min.clamp(lowest.0, lowest.1);
+        self.max = self.max.clamp(highest.0, highest.1);
+        if self.min > self.max {
+            // Read while the first values were recorded: neither is known.
+            (self.min, self.max) = (lowest.0, highest.1);
         }
     }
 
-    /// How many values there are.
+    /// How many values there are, to at most the greatest integer.
     pub fn count(&self) -> u64 {
-        self.counts.iter().sum::<u64>() + self.overflow
+        self.counts
+            .iter()
+            .fold(self.overflow, |sum, &count| sum.saturating_add(count))
     }
 }
