@@ -1,8 +1,7 @@
 //! What one thread has recorded into one histogram.
 
 use crate::layout::Layout;
-use crate::sync::{fence, AtomicPtr, AtomicU64, Ordering};
-use std::hint::spin_loop;
+use crate::sync::{fence, spin_loop, AtomicPtr, AtomicU64, Ordering};
 use std::ptr;
 
 /// Buckets are kept in pages of `2^precision`, made when a value first falls into one: a histogram
@@ -130,10 +129,12 @@ impl Shard {
                 self.sum.store(after, Ordering::Relaxed);
             }
         } else {
-            let before = self.sum.fetch_add(low, Ordering::AcqRel);
-            let carries = carries + u64::from(before.checked_add(low).is_none());
-            if carries > 0 {
-                self.carries.fetch_add(2 * carries, Ordering::AcqRel);
+            let add = |before: u64| before.checked_add(low).filter(|_| carries == 0);
+            let added = self
+                .sum
+                .fetch_update(Ordering::AcqRel, Ordering::Relaxed, add);
+            if added.is_err() {
+                self.carry_shared(low, carries);
             }
         }
     }
@@ -145,6 +146,24 @@ impl Shard {
         fence(Ordering::Release);
         self.sum.store(sum, Ordering::Relaxed);
         self.carries.store(before + carries, Ordering::Release);
+    }
+
+    /// Who makes `carries` odd is the only one who lets the sum pass.
+    #[cold]
+    fn carry_shared(&self, low: u64, carries: u64) {
+        let lock = |before: u64| (before & 1 == 0).then_some(before + 1);
+        let before = loop {
+            let locked = self
+                .carries
+                .fetch_update(Ordering::AcqRel, Ordering::Relaxed, lock);
+            match locked {
+                Ok(before) => break before,
+                Err(_) => spin_loop(),
+            }
+        };
+        let passed = self.sum.fetch_add(low, Ordering::AcqRel).checked_add(low);
+        let carries = carries + u64::from(passed.is_none());
+        self.carries.store(before + 2 * carries, Ordering::Release);
     }
 
     #[cold]

@@ -2,11 +2,9 @@
 //! one that nobody gave out, is known as such.
 
 use crate::sections::{self, Section};
-use crate::sync::{AtomicPtr, Ordering};
-use crossbeam_queue::SegQueue;
+use crate::sync::{AtomicPtr, AtomicU32, Ordering, SegQueue, FIRST};
 use std::hash::{BuildHasher, RandomState};
 use std::ptr;
-use std::sync::atomic::AtomicU32;
 use std::sync::OnceLock;
 
 const INDEX_BITS: u32 = 24;
@@ -14,11 +12,10 @@ const KIND_BITS: u32 = 3;
 /// Handles are below 2^59: small integers of the VM.
 const GENERATION_BITS: u32 = 59 - INDEX_BITS - KIND_BITS;
 
-/// The first segment has so many places, each further one twice as many as the one before.
-const FIRST: usize = 64;
+/// Each segment has twice as many places as the one before.
 const SEGMENTS: usize = ((1 << INDEX_BITS) / FIRST).ilog2() as usize;
 
-/// What handles of one kind lead to.
+/// What handles of one kind lead to. Meant for statics: what is left in it is not dropped.
 pub struct Handles<T> {
     kind: u64,
     segments: [AtomicPtr<Place<T>>; SEGMENTS],
@@ -129,7 +126,8 @@ impl<T: Send + Sync + 'static> Handles<T> {
         }
     }
 
-    /// Whether there was such a one. Its value is dropped when nobody sees it any more.
+    /// Whether there was such a one. Its value is dropped when nobody sees it any more. Not to be
+    /// called in a section.
     pub fn remove(&self, handle: u64) -> bool {
         let section = sections::enter();
         let Some(place) = self.place(handle) else {
@@ -148,12 +146,12 @@ impl<T: Send + Sync + 'static> Handles<T> {
         if taken {
             self.free.push((handle & ((1 << INDEX_BITS) - 1)) as u32);
             // SAFETY: made by `insert`, and taken by this thread alone.
-            sections::retire(unsafe { Box::from_raw(entry) });
+            unsafe { sections::retire(entry) };
         }
         taken
     }
 
-    /// The handles there are.
+    /// The handles there are. Not to be called in a section.
     pub fn list(&self) -> Vec<u64> {
         let _section = sections::enter();
         (0..self.made.load(Ordering::Acquire))

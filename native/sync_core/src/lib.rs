@@ -3,6 +3,7 @@
 
 pub mod handles;
 pub mod parts;
+mod readers;
 pub mod sections;
 pub mod slots;
 mod sync;

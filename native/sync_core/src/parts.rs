@@ -10,6 +10,9 @@ use std::ptr;
 /// share the last.
 pub struct Parts<T>(Box<[AtomicPtr<CachePadded<T>>]>, PhantomData<T>);
 
+// SAFETY: parts are made on any thread, lent to all, and dropped on any.
+unsafe impl<T: Send + Sync> Sync for Parts<T> {}
+
 impl<T> Parts<T> {
     pub fn new(threads: usize) -> Self {
         let part = || AtomicPtr::new(ptr::null_mut());

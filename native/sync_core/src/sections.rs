@@ -5,58 +5,43 @@
 //! process pass a fence, or, where the kernel lacks it, by a fence at every entry. (Desnoyers et
 //! al., User-Level Implementations of Read-Copy Update, 2012, as its "sys_membarrier" flavour.)
 
+use crate::readers::{Reader, Readers};
 use crate::slots::Slots;
-use crate::sync::{fence, AtomicPtr, AtomicU64, Ordering};
-use crossbeam_queue::SegQueue;
-use crossbeam_utils::CachePadded;
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ptr;
-use std::sync::atomic::{compiler_fence, AtomicBool};
-
-/// A thread that enters sections.
-struct Reader {
-    /// Odd inside of a section.
-    sequence: CachePadded<AtomicU64>,
-    number: usize,
-    next: AtomicPtr<Reader>,
-}
+use std::sync::atomic::{compiler_fence, fence, AtomicBool, Ordering};
+use std::sync::Once;
 
 static SLOTS: Slots<Reader> = Slots::new(make);
-/// All readers there ever were.
-static READERS: AtomicPtr<Reader> = AtomicPtr::new(ptr::null_mut());
-static WAITING: SegQueue<Waiting> = SegQueue::new();
-/// Whether entries may leave the fence to [`retire`].
+static READERS: Readers = Readers::new(barrier);
+/// Whether entries leave the fence to [`retire`]. Settled before a thread gets its slot.
 static ASYMMETRIC: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static OWN: Cell<*const Reader> = const { Cell::new(ptr::null()) };
 }
 
-/// What was taken away, and the threads that may still see it.
-struct Waiting {
-    garbage: Box<dyn Send>,
-    seen_by: Vec<(&'static Reader, u64)>,
-}
-
-/// While it lives, nothing is freed that was reachable when it was made. Not to be nested.
+/// While it lives, nothing is freed that was reachable when it was made. A thread has one at a
+/// time.
 pub struct Section {
     reader: &'static Reader,
     /// Stays on its thread.
     _here: PhantomData<*const ()>,
 }
 
-/// To be called once, before the first section. Without it every entry pays for a fence.
+/// Asks the kernel for its barrier, as the first section else would.
 pub fn prepare() {
-    ASYMMETRIC.store(membarrier::register(), Ordering::Relaxed);
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| ASYMMETRIC.store(membarrier::register(), Ordering::Relaxed));
 }
 
+/// # Panics
+/// Where the thread is in a section.
 #[inline(always)]
 pub fn enter() -> Section {
     let reader = SLOTS.own(&OWN);
-    let sequence = reader.sequence.load(Ordering::Relaxed);
-    debug_assert!(sequence & 1 == 0, "a section within a section");
-    reader.sequence.store(sequence + 1, Ordering::Relaxed);
+    reader.enter();
     if ASYMMETRIC.load(Ordering::Relaxed) {
         compiler_fence(Ordering::SeqCst);
     } else {
@@ -79,61 +64,38 @@ impl Section {
 impl Drop for Section {
     #[inline(always)]
     fn drop(&mut self) {
-        let sequence = &self.reader.sequence;
-        sequence.store(sequence.load(Ordering::Relaxed) + 1, Ordering::Release);
+        self.reader.leave();
     }
 }
 
 fn make(number: usize) -> &'static Reader {
-    let reader = Box::leak(Box::new(Reader {
-        sequence: CachePadded::new(AtomicU64::new(0)),
-        number,
-        next: AtomicPtr::new(ptr::null_mut()),
-    }));
-    let mut first = READERS.load(Ordering::Acquire);
-    loop {
-        reader.next.store(first, Ordering::Relaxed);
-        match READERS.compare_exchange(first, reader, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => return reader,
-            Err(other) => first = other,
-        }
-    }
+    prepare();
+    READERS.register(number)
 }
 
-fn readers() -> impl Iterator<Item = &'static Reader> {
-    // SAFETY: readers are never freed.
-    let at = |reader: &AtomicPtr<Reader>| unsafe { reader.load(Ordering::Acquire).as_ref() };
-    std::iter::successors(at(&READERS), move |reader| at(&reader.next))
-}
-
-/// Frees, at once or in a later [`reclaim`], what is out of reach of those who enter from now on.
-pub fn retire(garbage: Box<dyn Send>) {
-    if !ASYMMETRIC.load(Ordering::Relaxed) || !membarrier::fence_all() {
+fn barrier() -> bool {
+    prepare();
+    if ASYMMETRIC.load(Ordering::Relaxed) {
+        membarrier::fence_all()
+    } else {
         fence(Ordering::SeqCst);
+        true
     }
-    let seen_by: Vec<_> = readers()
-        .filter_map(|reader| {
-            let sequence = reader.sequence.load(Ordering::Acquire);
-            (sequence & 1 == 1).then_some((reader, sequence))
-        })
-        .collect();
-    if !seen_by.is_empty() {
-        WAITING.push(Waiting { garbage, seen_by });
-    }
+}
+
+/// Frees a box: at once, or where a thread may still see it, in a later call or [`reclaim`].
+///
+/// # Safety
+/// `garbage` must come from `Box::into_raw`, be out of reach of all who enter from now on, and be
+/// retired once.
+pub unsafe fn retire<T: Send + 'static>(garbage: *mut T) {
+    // SAFETY: the caller's promise.
+    unsafe { READERS.retire(garbage) };
 }
 
 /// Frees what waited for threads that have left their sections since.
 pub fn reclaim() {
-    for _ in 0..WAITING.len() {
-        let Some(waiting) = WAITING.pop() else { return };
-        let is_seen = waiting
-            .seen_by
-            .iter()
-            .any(|(reader, sequence)| reader.sequence.load(Ordering::Acquire) == *sequence);
-        if is_seen {
-            WAITING.push(waiting);
-        }
-    }
+    READERS.reclaim(usize::MAX);
 }
 
 /// Runs the body of a thread of ours, and gives its slot back at the end.
@@ -141,7 +103,8 @@ pub fn as_own_thread<R>(body: impl FnOnce() -> R) -> R {
     struct Leave;
     impl Drop for Leave {
         fn drop(&mut self) {
-            // SAFETY: sections do not outlive the body.
+            // SAFETY: all that comes from the slot is a section. One that the body has left behind
+            // keeps whoever has the slot next from entering.
             unsafe { SLOTS.leave(&OWN) };
         }
     }
@@ -152,7 +115,7 @@ pub fn as_own_thread<R>(body: impl FnOnce() -> R) -> R {
 mod membarrier {
     #[cfg(target_os = "linux")]
     fn call(command: libc::c_int) -> bool {
-        // SAFETY: the call takes two numbers and touches no memory of ours.
+        // SAFETY: the call takes numbers and touches no memory of ours.
         unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
     }
     #[cfg(target_os = "linux")]
