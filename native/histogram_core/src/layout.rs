@@ -41,6 +41,7 @@ impl Layout {
     }
 
     /// How many buckets there are.
+    #[allow(clippy::len_without_is_empty)] // there is one at least
     pub fn len(self) -> usize {
         self.index(self.max()) + 1
     }
