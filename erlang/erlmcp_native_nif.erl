@@ -40,6 +40,19 @@
     cache_whereis/1,
     call_time_read/0,
     call_time_reset/0,
+    clock_elapsed/1,
+    clock_start/0,
+    histogram_cumulative/1,
+    histogram_delete/1,
+    histogram_info/1,
+    histogram_new/4,
+    histogram_record/2,
+    histogram_record_corrected/3,
+    histogram_record_many/2,
+    histogram_reset/1,
+    histogram_snapshot/1,
+    histogram_stop/2,
+    histogram_whereis/1,
     json_decode/3,
     json_decode_large/3,
     json_encode/1,
@@ -93,6 +106,19 @@
     cache_whereis/1,
     call_time_read/0,
     call_time_reset/0,
+    clock_elapsed/1,
+    clock_start/0,
+    histogram_cumulative/1,
+    histogram_delete/1,
+    histogram_info/1,
+    histogram_new/4,
+    histogram_record/2,
+    histogram_record_corrected/3,
+    histogram_record_many/2,
+    histogram_reset/1,
+    histogram_snapshot/1,
+    histogram_stop/2,
+    histogram_whereis/1,
     json_decode/3,
     json_decode_large/3,
     json_encode/1,
@@ -127,6 +153,7 @@ vocabulary() -> ?VOCABULARY.
 %% A cache is a handle or a name; Bytes is [] or, after the answer complex, what term_to_binary/1
 %% makes of the key. What the doors must still make a value of: an answer.
 -type cache() :: reference() | atom().
+-type histogram() :: pos_integer() | atom().
 -type bytes() :: [] | binary().
 -type token() :: reference().
 -type event() ::
@@ -272,6 +299,50 @@ call_time_read() -> ?nif_stub.
 
 -spec call_time_reset() -> ok.
 call_time_reset() -> ?nif_stub.
+
+-spec clock_elapsed(integer()) -> non_neg_integer().
+clock_elapsed(_Since) -> ?nif_stub.
+
+-spec clock_start() -> integer().
+clock_start() -> ?nif_stub.
+
+-spec histogram_cumulative(histogram()) -> binary() | invalid_histogram.
+histogram_cumulative(_Histogram) -> ?nif_stub.
+
+-spec histogram_delete(histogram()) -> boolean().
+histogram_delete(_Histogram) -> ?nif_stub.
+
+-spec histogram_info(histogram()) -> map() | invalid_histogram.
+histogram_info(_Histogram) -> ?nif_stub.
+
+%% Buckets for the values of so many bits.
+-spec histogram_new(Precision :: 5..10, Bits :: 1..64, Name :: atom(), Owner :: pid() | none) ->
+    pos_integer() | exists | system_limit.
+histogram_new(_Precision, _Bits, _Name, _Owner) -> ?nif_stub.
+
+-spec histogram_record(histogram(), non_neg_integer()) -> ok | invalid_histogram | invalid_value.
+histogram_record(_Histogram, _Value) -> ?nif_stub.
+
+-spec histogram_record_corrected(histogram(), non_neg_integer(), Interval :: non_neg_integer()) ->
+    ok | invalid_histogram | invalid_value | invalid_interval.
+histogram_record_corrected(_Histogram, _Value, _Interval) -> ?nif_stub.
+
+%% A list, or 64-bit integers in the byte order of the machine.
+-spec histogram_record_many(histogram(), [non_neg_integer()] | binary()) ->
+    ok | invalid_histogram | invalid_value.
+histogram_record_many(_Histogram, _Values) -> ?nif_stub.
+
+-spec histogram_reset(histogram()) -> ok | invalid_histogram.
+histogram_reset(_Histogram) -> ?nif_stub.
+
+-spec histogram_snapshot(histogram()) -> binary() | invalid_histogram.
+histogram_snapshot(_Histogram) -> ?nif_stub.
+
+-spec histogram_stop(histogram(), integer()) -> ok | invalid_histogram | invalid_value.
+histogram_stop(_Histogram, _Since) -> ?nif_stub.
+
+-spec histogram_whereis(atom()) -> pos_integer() | undefined.
+histogram_whereis(_Name) -> ?nif_stub.
 
 -spec json_decode(binary(), tuple(), default | tuple()) -> term().
 json_decode(_Text, _Vocabulary, _Options) -> ?nif_stub.

@@ -119,4 +119,14 @@ impl Histogram {
         snapshot.trim();
         snapshot
     }
+
+    /// How many cells the buckets that were touched have, over all threads.
+    pub fn cells(&self) -> usize {
+        self.shards.iter().map(Shard::cells).sum()
+    }
+
+    /// The bytes it takes.
+    pub fn memory(&self) -> usize {
+        size_of::<Self>() + self.shards.iter().count() * size_of::<Shard>() + 8 * self.cells()
+    }
 }

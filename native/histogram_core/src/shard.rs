@@ -206,6 +206,13 @@ impl Shard {
         (!cells.is_null()).then(|| unsafe { std::slice::from_raw_parts(cells, self.page_len()) })
     }
 
+    /// How many cells there are in all pages.
+    pub fn cells(&self) -> usize {
+        let pages = self.pages.iter();
+        let made = pages.filter(|page| !page.load(Ordering::Relaxed).is_null());
+        made.count() * self.page_len()
+    }
+
     pub fn add_totals(&self, totals: &mut Totals) {
         totals.overflow += self.overflow.load(Ordering::Relaxed);
         let sum = loop {

@@ -2,8 +2,8 @@
 //! a `call_time` build, counts the thread CPU time of calls on normal schedulers.
 
 use rustler::sys::{
-    enif_inspect_binary, enif_raise_exception, enif_schedule_nif, ErlNifBinary, ErlNifEnv,
-    ErlNifTerm,
+    enif_inspect_binary, enif_make_new_binary, enif_raise_exception, enif_schedule_nif,
+    ErlNifBinary, ErlNifEnv, ErlNifTerm,
 };
 use rustler::{Env, NifResult, Term};
 use std::mem::MaybeUninit;
@@ -18,7 +18,7 @@ pub fn load(env: Env, load_info: Term) -> bool {
         .decode::<(i64, Term)>()
         .is_ok_and(|(abi, vocabulary)| abi == ABI && crate::json::vocabulary::load(vocabulary))
         // SAFETY: this is the calling environment.
-        && unsafe { crate::cache::load(env.as_c_arg()) }
+        && unsafe { crate::cache::load(env.as_c_arg()) && crate::histogram::load(env.as_c_arg()) }
 }
 
 /// Declares a NIF: name, arity, scheduler and a body
@@ -186,4 +186,42 @@ pub unsafe fn schedule_dirty(
             args.as_ptr(),
         )
     }
+}
+
+/// The bits of a term. They stay valid for immediates only.
+#[inline(always)]
+pub fn word(term: ErlNifTerm) -> u64 {
+    // SAFETY: a term is one word.
+    unsafe { std::mem::transmute::<ErlNifTerm, usize>(term) as u64 }
+}
+
+/// The term of such bits.
+#[inline(always)]
+pub fn immediate(word: u64) -> ErlNifTerm {
+    // SAFETY: a term is one word, and this one was an immediate.
+    unsafe { std::mem::transmute::<usize, ErlNifTerm>(word as usize) }
+}
+
+/// A new binary.
+///
+/// # Safety
+/// `env` must be the calling environment.
+pub unsafe fn make_binary(env: *mut ErlNifEnv, bytes: &[u8]) -> ErlNifTerm {
+    let mut term = MaybeUninit::uninit();
+    // SAFETY: the caller's promise; the room is as large as asked for.
+    unsafe {
+        let room = enif_make_new_binary(env, bytes.len(), term.as_mut_ptr());
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), room, bytes.len());
+        term.assume_init()
+    }
+}
+
+/// An atom.
+pub fn boolean(is: bool) -> ErlNifTerm {
+    if is {
+        crate::atoms::r#true()
+    } else {
+        crate::atoms::r#false()
+    }
+    .as_c_arg()
 }

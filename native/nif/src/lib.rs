@@ -6,6 +6,7 @@ mod boundary;
 mod atoms;
 mod cache;
 mod call_time;
+mod histogram;
 mod json;
 mod memory;
 mod rpc;

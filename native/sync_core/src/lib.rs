@@ -7,3 +7,15 @@ mod readers;
 pub mod sections;
 pub mod slots;
 mod sync;
+
+/// Tries what a thread that must not wait may do with a lock, such as `|| lock.try_lock()`, for
+/// longer than what is done under one mostly takes.
+pub fn tried<G>(lock: impl Fn() -> Option<G>) -> Option<G> {
+    (0..100).find_map(|_| {
+        let guard = lock();
+        if guard.is_none() {
+            std::hint::spin_loop();
+        }
+        guard
+    })
+}

@@ -276,7 +276,7 @@ pub unsafe fn held(form: u8, word: u64) -> ManuallyDrop<Held> {
         // SAFETY: the caller's promise.
         Held::Copied(unsafe { Copied::from_word(word) })
     } else if form == Form::Word as u8 {
-        Held::Word(super::handle::immediate(word))
+        Held::Word(crate::boundary::immediate(word))
     } else {
         Held::Bytes
     })

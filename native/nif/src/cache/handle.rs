@@ -6,6 +6,7 @@
 use super::core::Core;
 use super::keeper;
 use crate::atoms;
+use crate::boundary::{immediate, word};
 use cache_core::index::{Index, Occupancy};
 use cache_core::threads::{self, Pin};
 use parking_lot::{Mutex, MutexGuard};
@@ -52,20 +53,6 @@ pub unsafe fn load(env: *mut ErlNifEnv) -> bool {
         TYPE.store(made.cast_mut(), Ordering::Relaxed);
         !made.is_null()
     }
-}
-
-/// The bits of a term. They stay valid for immediates only.
-#[inline(always)]
-pub fn word(term: ErlNifTerm) -> u64 {
-    // SAFETY: a term is one word.
-    unsafe { std::mem::transmute::<ErlNifTerm, usize>(term) as u64 }
-}
-
-/// The term of such bits.
-#[inline(always)]
-pub fn immediate(word: u64) -> ErlNifTerm {
-    // SAFETY: a term is one word, and this one was an immediate.
-    unsafe { std::mem::transmute::<usize, ErlNifTerm>(word as usize) }
 }
 
 #[inline(always)]
@@ -231,10 +218,7 @@ fn lock_names(may_wait: bool) -> Option<MutexGuard<'static, Occupancy>> {
     if may_wait {
         return Some(NAMES_LOCK.lock());
     }
-    (0..100).find_map(|_| {
-        std::hint::spin_loop();
-        NAMES_LOCK.try_lock()
-    })
+    sync_core::tried(|| NAMES_LOCK.try_lock())
 }
 
 /// Drops the cache; whether it was there. The name is free, and freeing the entries is the

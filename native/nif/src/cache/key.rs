@@ -1,7 +1,7 @@
 //! Keys for `cache_core`, of terms.
 
 use super::forms::{self, Form, NoKey, Scratch};
-use super::handle::word;
+use crate::boundary::word;
 use rustler::sys::*;
 
 /// Runs a body with a key: `with_key!(Env, Term, External, IfTooLarge, |key: &Key| ...)`. Answers

@@ -54,6 +54,7 @@ mod snapshot;
 mod waiters;
 
 use crate::atoms;
+use crate::boundary::boolean;
 use rustler::sys::*;
 
 /// # Safety
@@ -82,13 +83,4 @@ unsafe fn error(env: *mut ErlNifEnv, reason: rustler::Atom) -> ErlNifTerm {
     let parts = [atoms::error().as_c_arg(), reason.as_c_arg()];
     // SAFETY: the caller's promise.
     unsafe { enif_make_tuple_from_array(env, parts.as_ptr(), 2) }
-}
-
-fn boolean(is: bool) -> ErlNifTerm {
-    if is {
-        atoms::r#true()
-    } else {
-        atoms::r#false()
-    }
-    .as_c_arg()
 }

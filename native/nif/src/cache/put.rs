@@ -5,7 +5,7 @@ use super::core::{charge, expires, Core, Terms, SHARED, STORED};
 use super::events::Reason;
 use super::fetch::Token;
 use super::forms::{self, Form, NoKey, NotFlat, Scratch};
-use super::handle::{self, changing};
+use super::handle::changing;
 use super::held::{Copied, Held, Queue};
 use super::key::{read_key, shown};
 use super::options::{Mode, NoExtra, PutOptions};
@@ -69,7 +69,7 @@ impl<'a> Read<'a> {
 pub fn value_of(form: Form, held: Held, bytes: &[u8]) -> Value<'_, Terms> {
     let form = form as u8;
     match held {
-        Held::Word(term) => Value::new(form, handle::word(term), bytes, 0),
+        Held::Word(term) => Value::new(form, crate::boundary::word(term), bytes, 0),
         Held::Bytes => Value::new(form, 0, bytes, 0),
         Held::Shared(queue) => {
             let outside = (queue.bytes().len() + Queue::OVERHEAD) as u64;

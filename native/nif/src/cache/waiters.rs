@@ -1,6 +1,6 @@
 //! Those who wait for a flight: the aliases that the outcome is sent to.
 
-use super::handle::word;
+use crate::boundary::word;
 use rustler::sys::*;
 use std::ptr::NonNull;
 

@@ -60,11 +60,7 @@ const LIST: u64 = 0b01;
 const BOXED: u64 = 0b10;
 const IMMEDIATE: u64 = 0b11;
 
-#[inline(always)]
-pub fn word(term: ErlNifTerm) -> u64 {
-    // SAFETY: both are transparent over the same integer.
-    unsafe { std::mem::transmute::<ErlNifTerm, usize>(term) as u64 }
-}
+pub use crate::boundary::word;
 
 /// # Safety
 /// `word` must be that of an immediate, or of a term of the environment it is used in.

@@ -151,7 +151,7 @@ impl Batch {
             key.clear();
             value.clear();
             let held = match entry.form {
-                Form::Word => Held::Word(crate::cache::handle::immediate(entry.word)),
+                Form::Word => Held::Word(crate::boundary::immediate(entry.word)),
                 _ => Held::Bytes,
             };
             let names: Vec<_> = entry

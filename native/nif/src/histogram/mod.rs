@@ -1,0 +1,87 @@
+//! Native histograms: the work is in `histogram_core`, here are its terms.
+
+/// Declares a NIF that reads a histogram: its body
+/// `unsafe fn(*mut ErlNifEnv, &[ErlNifTerm; ARITY], on_dirty: bool) -> Result<ErlNifTerm, Fault>`
+/// runs again where a lock was busy, and on a dirty CPU scheduler where it says so.
+macro_rules! reading_nif {
+    ($name:literal, $arity:literal, $body:path) => {
+        const _: () = {
+            use rustler::sys::{enif_consume_timeslice, enif_schedule_nif, ErlNifEnv, ErlNifTerm};
+            use rustler::SchedulerFlags::{DirtyCpu, Normal};
+            const NAME: *const std::ffi::c_char = concat!($name, "\0").as_ptr().cast();
+
+            unsafe extern "C" fn on_dirty(
+                env: *mut ErlNifEnv,
+                _argc: i32,
+                argv: *const ErlNifTerm,
+            ) -> ErlNifTerm {
+                // SAFETY: scheduled below with the arguments of a NIF of this arity.
+                $crate::boundary::guarded(env, || unsafe {
+                    run(env, &*argv.cast::<[ErlNifTerm; $arity]>(), true)
+                })
+            }
+            unsafe extern "C" fn on_normal(
+                env: *mut ErlNifEnv,
+                _argc: i32,
+                argv: *const ErlNifTerm,
+            ) -> ErlNifTerm {
+                // SAFETY: as above.
+                $crate::boundary::guarded(env, || unsafe {
+                    run(env, &*argv.cast::<[ErlNifTerm; $arity]>(), false)
+                })
+            }
+            unsafe fn run(
+                env: *mut ErlNifEnv,
+                args: &[ErlNifTerm; $arity],
+                is_dirty: bool,
+            ) -> ErlNifTerm {
+                use $crate::histogram::Fault;
+                // SAFETY: `env` is the calling environment and `args` its terms.
+                unsafe {
+                    let (flags, next) = match $body(env, args, is_dirty) {
+                        Ok(answer) => return answer,
+                        Err(Fault::Wrong(reason)) => return reason.as_c_arg(),
+                        Err(Fault::Busy) if !is_dirty => {
+                            enif_consume_timeslice(env, 100);
+                            (Normal, on_normal as unsafe extern "C" fn(_, _, _) -> _)
+                        }
+                        Err(_) => (DirtyCpu, on_dirty as unsafe extern "C" fn(_, _, _) -> _),
+                    };
+                    enif_schedule_nif(env, NAME, flags as i32, next, $arity, args.as_ptr())
+                }
+            }
+            unsafe fn here(env: *mut ErlNifEnv, args: &[ErlNifTerm; $arity]) -> ErlNifTerm {
+                // SAFETY: as above.
+                unsafe { run(env, args, false) }
+            }
+            nif!($name, $arity, Normal, here);
+        };
+    };
+}
+
+mod clock;
+mod handle;
+mod owner;
+mod record;
+
+use rustler::sys::ErlNifEnv;
+use rustler::types::atom::Atom;
+
+/// Why a NIF did not answer.
+pub enum Fault {
+    /// A lock is held by another thread.
+    Busy,
+    /// Too much for a normal scheduler.
+    Large,
+    /// An argument is wrong: which, and how.
+    Wrong(Atom),
+}
+
+/// # Safety
+/// `env` must be the environment of the library's load.
+pub unsafe fn load(env: *mut ErlNifEnv) -> bool {
+    sync_core::sections::prepare();
+    clock::calibrate();
+    // SAFETY: the caller's promise.
+    unsafe { handle::load(env) }
+}

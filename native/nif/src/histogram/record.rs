@@ -1,0 +1,283 @@
+//! Recording: the hot path.
+
+use super::clock;
+use super::handle::with_histogram;
+use super::Fault;
+use crate::atoms;
+use crate::boundary::{guarded, inspect_binary};
+use rustler::sys::*;
+
+/// A value to record: a non-negative integer; those of 2^64 and above count as the largest below.
+///
+/// # Safety
+/// `env` must be the calling environment and `term` a term of it.
+#[inline(always)]
+unsafe fn value(env: *mut ErlNifEnv, term: ErlNifTerm) -> Option<u64> {
+    let mut value = 0;
+    // SAFETY: the caller's promise.
+    unsafe {
+        if enif_get_uint64(env, term, &mut value) != 0 {
+            Some(value)
+        } else {
+            large(env, term)
+        }
+    }
+}
+
+/// # Safety
+/// As for [`value`].
+#[cold]
+unsafe fn large(env: *mut ErlNifEnv, term: ErlNifTerm) -> Option<u64> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let kind = enif_term_type(env, term);
+        let is_integer = matches!(kind, ErlNifTermType::ERL_NIF_TERM_TYPE_INTEGER);
+        (is_integer && enif_compare(term, enif_make_int(env, 0)) > 0).then_some(u64::MAX)
+    }
+}
+
+fn wrong_value() -> Fault {
+    Fault::Wrong(atoms::invalid_value())
+}
+
+unsafe fn record(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 2],
+    _is_dirty: bool,
+) -> Result<ErlNifTerm, Fault> {
+    // SAFETY: `env` is the calling environment and `args` its terms.
+    unsafe {
+        let value = value(env, args[1]).ok_or_else(wrong_value)?;
+        with_histogram(env, args[0], |live, section| {
+            live.histogram.record(section.thread(), value);
+            atoms::ok().as_c_arg()
+        })
+    }
+}
+reading_nif!("histogram_record", 2, record);
+
+unsafe fn record_corrected(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 3],
+    _is_dirty: bool,
+) -> Result<ErlNifTerm, Fault> {
+    // SAFETY: `env` is the calling environment and `args` its terms.
+    unsafe {
+        let value = value(env, args[1]).ok_or_else(wrong_value)?;
+        let interval = self::value(env, args[2]).ok_or(Fault::Wrong(atoms::invalid_interval()))?;
+        with_histogram(env, args[0], |live, section| {
+            live.histogram
+                .record_corrected(section.thread(), value, interval);
+            atoms::ok().as_c_arg()
+        })
+    }
+}
+reading_nif!("histogram_record_corrected", 3, record_corrected);
+
+unsafe fn stop(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 2],
+    _is_dirty: bool,
+) -> Result<ErlNifTerm, Fault> {
+    // SAFETY: `env` is the calling environment and `args` its terms.
+    unsafe {
+        let elapsed = clock::elapsed(env, args[1]).ok_or_else(wrong_value)?;
+        with_histogram(env, args[0], |live, section| {
+            live.histogram.record(section.thread(), elapsed);
+            atoms::ok().as_c_arg()
+        })
+    }
+}
+reading_nif!("histogram_stop", 2, stop);
+
+/// So many values are recorded in one turn on a scheduler, a list's or a binary's.
+const SLICE: usize = 8192;
+/// So many of a list are read before any is recorded.
+const FEW: usize = 256;
+const REDUCTIONS_BY_SLICE: i32 = 10;
+
+const NAME: *const std::ffi::c_char = c"histogram_record_many".as_ptr();
+
+unsafe fn record_many(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 2],
+    _is_dirty: bool,
+) -> Result<ErlNifTerm, Fault> {
+    // SAFETY: `env` is the calling environment and `args` its terms.
+    unsafe {
+        if let Some(bytes) = inspect_binary(env, args[1]) {
+            if bytes.len() % 8 != 0 {
+                return Err(wrong_value());
+            }
+            return record_packed(env, args, 0);
+        }
+        let mut values = [0; FEW];
+        let mut count = 0;
+        let mut rest = args[1];
+        while count < FEW {
+            let Some((head, tail)) = cell(env, rest) else {
+                break;
+            };
+            values[count] = value(env, head).ok_or_else(wrong_value)?;
+            count += 1;
+            rest = tail;
+        }
+        if enif_is_empty_list(env, rest) != 0 {
+            return with_histogram(env, args[0], |live, section| {
+                let values = values[..count].iter().copied();
+                live.histogram.record_all(section.thread(), values);
+                atoms::ok().as_c_arg()
+            });
+        }
+        check_list(env, args, rest)
+    }
+}
+reading_nif!("histogram_record_many", 2, record_many);
+
+/// # Safety
+/// `env` must be the calling environment and `list` a term of it.
+#[inline(always)]
+unsafe fn cell(env: *mut ErlNifEnv, list: ErlNifTerm) -> Option<(ErlNifTerm, ErlNifTerm)> {
+    let (mut head, mut tail) = (list, list);
+    // SAFETY: the caller's promise.
+    let is_cell = unsafe { enif_get_list_cell(env, list, &mut head, &mut tail) != 0 };
+    is_cell.then_some((head, tail))
+}
+
+/// Goes on in the process's next turn with the histogram, the values and where it is.
+///
+/// # Safety
+/// `env` must be the calling environment and the terms its.
+unsafe fn go_on(
+    env: *mut ErlNifEnv,
+    next: unsafe extern "C" fn(*mut ErlNifEnv, i32, *const ErlNifTerm) -> ErlNifTerm,
+    args: &[ErlNifTerm; 2],
+    at: ErlNifTerm,
+) -> ErlNifTerm {
+    let args = [args[0], args[1], at];
+    // SAFETY: the caller's promise.
+    unsafe {
+        enif_consume_timeslice(env, REDUCTIONS_BY_SLICE);
+        enif_schedule_nif(env, NAME, 0, next, 3, args.as_ptr())
+    }
+}
+
+/// Declares the function that a longer call goes on as.
+macro_rules! continued {
+    ($name:ident, $body:path) => {
+        unsafe extern "C" fn $name(
+            env: *mut ErlNifEnv,
+            _argc: i32,
+            argv: *const ErlNifTerm,
+        ) -> ErlNifTerm {
+            // SAFETY: scheduled by `go_on` with three arguments.
+            guarded(env, || unsafe {
+                let [histogram, values, at] = *argv.cast::<[ErlNifTerm; 3]>();
+                match $body(env, &[histogram, values], at) {
+                    Ok(answer) => answer,
+                    Err(Fault::Wrong(reason)) => reason.as_c_arg(),
+                    Err(Fault::Busy | Fault::Large) => go_on(env, $name, &[histogram, values], at),
+                }
+            })
+        }
+    };
+}
+
+/// Records a binary from the value of this number on.
+///
+/// # Safety
+/// `env` must be the calling environment and `args` its terms: a histogram and a binary.
+unsafe fn record_packed(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 2],
+    from: usize,
+) -> Result<ErlNifTerm, Fault> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let bytes = inspect_binary(env, args[1]).ok_or_else(wrong_value)?;
+        let (values, _) = bytes.as_chunks::<8>();
+        let left = values.get(from..).unwrap_or(&[]);
+        let now = &left[..left.len().min(SLICE)];
+        with_histogram(env, args[0], |live, section| {
+            let values = now.iter().map(|&value| u64::from_ne_bytes(value));
+            live.histogram.record_all(section.thread(), values);
+        })?;
+        if now.len() == left.len() {
+            return Ok(atoms::ok().as_c_arg());
+        }
+        let at = enif_make_uint64(env, (from + SLICE) as u64);
+        Ok(go_on(env, packed_on, args, at))
+    }
+}
+
+/// # Safety
+/// As for [`record_packed`], and `from` a number.
+unsafe fn packed_from(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 2],
+    from: ErlNifTerm,
+) -> Result<ErlNifTerm, Fault> {
+    let mut number = 0;
+    // SAFETY: the caller's promise.
+    unsafe {
+        enif_get_uint64(env, from, &mut number);
+        record_packed(env, args, number as usize)
+    }
+}
+continued!(packed_on, packed_from);
+
+/// Looks at a long list's values from here on; records them all once all are right.
+///
+/// # Safety
+/// `env` must be the calling environment and the terms its.
+unsafe fn check_list(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 2],
+    from: ErlNifTerm,
+) -> Result<ErlNifTerm, Fault> {
+    let mut rest = from;
+    // SAFETY: the caller's promise.
+    unsafe {
+        for _ in 0..SLICE {
+            let Some((head, tail)) = cell(env, rest) else {
+                if enif_is_empty_list(env, rest) == 0 {
+                    return Err(wrong_value());
+                }
+                return record_list(env, args, args[1]);
+            };
+            value(env, head).ok_or_else(wrong_value)?;
+            rest = tail;
+        }
+        Ok(go_on(env, check_on, args, rest))
+    }
+}
+continued!(check_on, check_list);
+
+/// Records a long list's values from here on.
+///
+/// # Safety
+/// `env` must be the calling environment and the terms its, the values looked at.
+unsafe fn record_list(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 2],
+    from: ErlNifTerm,
+) -> Result<ErlNifTerm, Fault> {
+    let mut rest = from;
+    // SAFETY: the caller's promise.
+    unsafe {
+        with_histogram(env, args[0], |live, section| {
+            let values = std::iter::from_fn(|| {
+                let (head, tail) = cell(env, rest)?;
+                rest = tail;
+                value(env, head)
+            });
+            live.histogram
+                .record_all(section.thread(), values.take(SLICE));
+        })?;
+        if enif_is_empty_list(env, rest) != 0 {
+            return Ok(atoms::ok().as_c_arg());
+        }
+        Ok(go_on(env, record_on, args, rest))
+    }
+}
+continued!(record_on, record_list);
