@@ -2,11 +2,9 @@
 //! asks sums them up.
 
 use crate::reads::Reads;
-use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 use crate::threads::Pin;
-use crossbeam_utils::CachePadded;
 use std::collections::VecDeque;
-use std::ptr;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
@@ -41,9 +39,8 @@ pub(crate) struct Part {
     pub(crate) reads: Reads,
 }
 
-/// One [`Part`] for each thread, made when it first needs one. Threads beyond the number
-/// foreseen share the last.
-pub(crate) struct Parts(Box<[AtomicPtr<CachePadded<Part>>]>);
+/// One [`Part`] for each thread.
+pub(crate) struct Parts(sync_core::parts::Parts<Part>);
 
 #[derive(Clone, Copy)]
 pub(crate) struct OwnPart<'a> {
@@ -53,63 +50,27 @@ pub(crate) struct OwnPart<'a> {
 
 impl Parts {
     pub fn new(threads: usize) -> Self {
-        let part = || AtomicPtr::new(ptr::null_mut());
-        Parts((0..=threads).map(|_| part()).collect())
+        Parts(sync_core::parts::Parts::new(threads))
     }
 
     #[inline]
     pub fn own(&self, pin: &Pin) -> OwnPart<'_> {
-        let last = self.0.len() - 1;
-        let slot = &self.0[pin.thread().min(last)];
-        let part = slot.load(Ordering::Acquire);
-        let part = if part.is_null() { make(slot) } else { part };
-        OwnPart {
-            // SAFETY: made once and freed only with `self`.
-            part: unsafe { &*part },
-            is_shared: pin.thread() >= last,
-        }
+        let make = || Part {
+            counters: [const { AtomicU64::new(0) }; COUNTERS],
+            reads: Reads::new(),
+        };
+        let (part, is_shared) = self.0.own(pin.thread(), make);
+        OwnPart { part, is_shared }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Part> {
-        self.0.iter().filter_map(|slot| {
-            let part = slot.load(Ordering::Acquire);
-            // SAFETY: as above.
-            (!part.is_null()).then(|| unsafe { &**part })
-        })
+        self.0.iter()
     }
 
     pub fn sum(&self, counter: Counter) -> u64 {
         self.iter()
             .map(|part| part.counters[counter as usize].load(Ordering::Relaxed))
             .sum()
-    }
-}
-
-#[cold]
-fn make(slot: &AtomicPtr<CachePadded<Part>>) -> *mut CachePadded<Part> {
-    let part = Box::into_raw(Box::new(CachePadded::new(Part {
-        counters: [const { AtomicU64::new(0) }; COUNTERS],
-        reads: Reads::new(),
-    })));
-    match slot.compare_exchange(ptr::null_mut(), part, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => part,
-        Err(other) => {
-            // SAFETY: made above and shown to nobody.
-            drop(unsafe { Box::from_raw(part) });
-            other
-        }
-    }
-}
-
-impl Drop for Parts {
-    fn drop(&mut self) {
-        for slot in &self.0 {
-            let part = slot.load(Ordering::Relaxed);
-            if !part.is_null() {
-                // SAFETY: made by `make`; borrowed mutably, so nobody else uses it.
-                drop(unsafe { Box::from_raw(part) });
-            }
-        }
     }
 }
 

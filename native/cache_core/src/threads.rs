@@ -1,16 +1,14 @@
 //! What each thread that touches a cache owns: its handle for the epochs and its number.
 //!
 //! crossbeam's own thread-local has a destructor, which a library inside a VM must not leave on
-//! threads that are not its own. Here a thread-local without one points to a slot. Scheduler
-//! threads keep theirs for ever; a thread of ours lives within [`as_own_thread`], gives its slot back
-//! at the end, and is the only kind that may wait for a lock.
+//! threads that are not its own: here are slots without. A thread of ours lives within
+//! [`as_own_thread`], gives its slot back at the end, and is the only kind that may wait for a lock.
 
 use crossbeam_epoch::{Collector, Guard, LocalHandle};
-use crossbeam_queue::SegQueue;
 use std::cell::Cell;
 use std::ptr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::LazyLock;
+use sync_core::slots::Slots;
 
 struct Slot {
     handle: LocalHandle,
@@ -20,19 +18,18 @@ struct Slot {
     garbage: Cell<usize>,
 }
 
-/// A slot that no thread uses.
-struct Free(*const Slot);
-
-// SAFETY: a slot changes threads only through the queue below, unpinned, and is used by one
-// thread at a time.
-unsafe impl Send for Free {}
-
 static COLLECTOR: LazyLock<Collector> = LazyLock::new(Collector::new);
-static FREE: LazyLock<SegQueue<Free>> = LazyLock::new(SegQueue::new);
-static COUNT: AtomicUsize = AtomicUsize::new(0);
+static SLOTS: Slots<Slot> = Slots::new(|number| {
+    Box::leak(Box::new(Slot {
+        handle: COLLECTOR.register(),
+        number,
+        may_wait: Cell::new(false),
+        garbage: Cell::new(0),
+    }))
+});
 
 thread_local! {
-    static SLOT: Cell<*const Slot> = const { Cell::new(ptr::null()) };
+    static OWN: Cell<*const Slot> = const { Cell::new(ptr::null()) };
 }
 
 /// While it lives, nothing that was reachable when it was made is freed.
@@ -54,30 +51,7 @@ pub fn pin() -> Pin {
 
 #[inline]
 fn own_slot() -> &'static Slot {
-    let slot = SLOT.get();
-    let slot = if slot.is_null() { enter() } else { slot };
-    // SAFETY: slots are never freed, and this one is this thread's alone.
-    unsafe { &*slot }
-}
-
-#[cold]
-fn enter() -> *const Slot {
-    let slot = FREE.pop().map_or_else(
-        || {
-            let number = COUNT.fetch_add(1, Ordering::Relaxed);
-            let handle = COLLECTOR.register();
-            let may_wait = Cell::new(false);
-            ptr::from_ref(Box::leak(Box::new(Slot {
-                handle,
-                number,
-                may_wait,
-                garbage: Cell::new(0),
-            })))
-        },
-        |free| free.0,
-    );
-    SLOT.set(slot);
-    slot
+    SLOTS.own(&OWN)
 }
 
 /// Runs the body of a thread of ours: one that is not a scheduler and so may wait for locks. `body`
@@ -90,7 +64,8 @@ pub fn as_own_thread<R>(body: impl FnOnce() -> R) -> R {
             let slot = own_slot();
             slot.may_wait.set(false);
             slot.handle.pin().flush();
-            FREE.push(Free(SLOT.replace(ptr::null())));
+            // SAFETY: nothing of it is left.
+            unsafe { SLOTS.leave(&OWN) };
         }
     }
     own_slot().may_wait.set(true);
