@@ -63,17 +63,7 @@ impl Snapshot {
             put(&mut bytes, self.min.saturating_sub(lowest.0));
             put(&mut bytes, self.max.saturating_sub(highest.0));
         }
-        let mut counts = self.counts.iter();
-        while let Some(&count) = counts.next() {
-            put(&mut bytes, count);
-            if count == 0 {
-                let rest = counts.as_slice();
-                let more = rest.iter().position(|&count| count > 0);
-                let more = more.unwrap_or(rest.len());
-                put(&mut bytes, more as u64);
-                counts = rest[more..].iter();
-            }
-        }
+        put_counts(&mut bytes, &self.counts);
         bytes
     }
 
@@ -109,6 +99,41 @@ fn put(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
+fn put_counts(bytes: &mut Vec<u8>, mut counts: &[u64]) {
+    loop {
+        // Most are of one byte or of two, like their neighbours.
+        if let Some((eight, rest)) = counts.split_first_chunk::<8>() {
+            if eight.iter().all(|&count| count.wrapping_sub(1) < 0x7F) {
+                bytes.extend(eight.map(|count| count as u8));
+                counts = rest;
+                continue;
+            }
+        }
+        if let Some((four, rest)) = counts.split_first_chunk::<4>() {
+            if four.iter().all(|&count| count.wrapping_sub(0x80) < 0x3F80) {
+                let pair = |count: u64| count << 1 & 0x7F00 | count & 0x7F | 0x80;
+                let word = (0..)
+                    .zip(four)
+                    .fold(0, |word, (at, &count)| word | pair(count) << (16 * at));
+                bytes.extend(word.to_le_bytes());
+                counts = rest;
+                continue;
+            }
+        }
+        let Some((&count, rest)) = counts.split_first() else {
+            return;
+        };
+        put(bytes, count);
+        counts = rest;
+        if count == 0 {
+            let more = rest.iter().position(|&count| count > 0);
+            let more = more.unwrap_or(rest.len());
+            put(bytes, more as u64);
+            counts = &rest[more..];
+        }
+    }
+}
+
 fn put_long(bytes: &mut Vec<u8>, mut number: u128) {
     while number > 0x7F {
         bytes.push(number as u8 | 0x80);
@@ -116,6 +141,11 @@ fn put_long(bytes: &mut Vec<u8>, mut number: u128) {
     }
     bytes.push(number as u8);
 }
+
+/// Every byte, and every pair of bytes, 1.
+const BYTES: u64 = 0x0101_0101_0101_0101;
+const PAIRS: u64 = 0x0001_0001_0001_0001;
+const FIRST_TOPS: u64 = 0x80 * PAIRS;
 
 /// What has not been read yet.
 pub(crate) struct Reader<'a>(pub &'a [u8]);
@@ -178,6 +208,37 @@ impl Reader<'_> {
         let mut index = 0;
         let mut after_run = true;
         while index < len {
+            if let (Some((bytes, rest)), Some(eight)) = (
+                self.0.split_first_chunk(),
+                counts[index..].first_chunk_mut::<8>(),
+            ) {
+                // Eight of a byte, or four of two; none of them 0, nor a second byte.
+                let word = u64::from_le_bytes(*bytes);
+                let read = match word & 0x80 * BYTES {
+                    0 if word.wrapping_sub(BYTES) & 0x80 * BYTES == 0 => {
+                        for (at, count) in eight.iter_mut().enumerate() {
+                            put(count, word >> (8 * at) & 0x7F);
+                        }
+                        8
+                    }
+                    FIRST_TOPS
+                        if (word >> 8 & 0xFF * PAIRS).wrapping_sub(PAIRS) & 0x8000 * PAIRS == 0 =>
+                    {
+                        for (at, count) in eight[..4].iter_mut().enumerate() {
+                            let pair = word >> (16 * at);
+                            put(count, pair >> 1 & 0x3F80 | pair & 0x7F);
+                        }
+                        4
+                    }
+                    _ => 0,
+                };
+                if read > 0 {
+                    self.0 = rest;
+                    index += read;
+                    after_run = false;
+                    continue;
+                }
+            }
             let count = self.number()?;
             if count > 0 {
                 put(&mut counts[index], count);

@@ -4,7 +4,7 @@ pub mod decaying;
 pub mod encoding;
 pub mod histogram;
 pub mod layout;
-mod merge;
+pub mod merge;
 pub mod meter;
 pub mod quantiles;
 mod shard;

@@ -6,9 +6,49 @@
 //! of which that is so, since nobody knows how far above they were. So the sum is exact and the
 //! same in whatever order and groups it is taken.
 
+use crate::encoding::{DecodeError, Header, Reader};
 use crate::layout::Layout;
 use crate::snapshot::Snapshot;
 use std::borrow::Cow;
+
+/// A sum of snapshots that are in their binary form.
+#[derive(Default)]
+pub struct Sum(Option<Snapshot>);
+
+impl Sum {
+    /// Adds one. After an error the sum is not to be used.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
+        let Some(sum) = &mut self.0 else {
+            self.0 = Some(Snapshot::decode(bytes)?);
+            return Ok(());
+        };
+        let mut reader = Reader(bytes);
+        let Header { snapshot, len } = reader.header()?;
+        let layout = common(sum, &snapshot);
+        sum.bring_to(layout);
+        let is_finer = snapshot.layout.precision() > layout.precision();
+        if is_finer || snapshot.first + len > layout.len() {
+            sum.add(&Snapshot::decode(bytes)?);
+            return Ok(());
+        }
+        if len > 0 {
+            sum.cover(snapshot.first, snapshot.first + len);
+        }
+        let start = snapshot.first - sum.first.min(snapshot.first);
+        reader.counts(&mut sum.counts[start..start + len], |count, more| {
+            *count = count.saturating_add(more);
+        })?;
+        sum.add_totals(&snapshot);
+        Ok(())
+    }
+
+    /// `None` where none was added.
+    pub fn finish(self) -> Option<Snapshot> {
+        let mut sum = self.0?;
+        sum.trim();
+        Some(sum)
+    }
+}
 
 /// The layout in which both can be told.
 fn common(a: &Snapshot, b: &Snapshot) -> Layout {
@@ -56,6 +96,11 @@ impl Snapshot {
                 *count = count.saturating_add(*more);
             }
         }
+        self.add_totals(&other);
+    }
+
+    /// Adds all of another but its buckets.
+    fn add_totals(&mut self, other: &Snapshot) {
         self.overflow = self.overflow.saturating_add(other.overflow);
         self.sum = self.sum.saturating_add(other.sum);
         self.min = self.min.min(other.min);

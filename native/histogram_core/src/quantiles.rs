@@ -244,7 +244,11 @@ impl Distribution<'_> {
                 let (mean, squares) = page_moments(buckets, sum);
                 let width = (high - low) as f64 + 1.0;
                 let middle = low as f64 + (high - low) as f64 / 2.0;
-                add(sum as f64, middle + width * mean, width * width * squares);
+                add(
+                    sum as f64,
+                    middle + width * (mean - 1.0),
+                    width * width * squares,
+                );
             }
         }
         if self.snapshot.overflow > 0 {
@@ -258,21 +262,25 @@ impl Distribution<'_> {
     }
 }
 
-/// The mean of the places in a page, counted from 0, and the sum of the squares of the distances
+/// The mean of the places in a page, counted from 1, and the sum of the squares of the distances
 /// from it. `sum` is that of the counts, and not 0.
 fn page_moments(buckets: &[u64], sum: u64) -> (f64, f64) {
-    let (mut first, mut second) = (0u64, 0u64);
-    // A place is less than 2^10.
+    // A place is at most 2^10, so that no sum is beyond 64 bits.
     if sum >> 43 == 0 {
-        for (place, &count) in (0u64..).zip(buckets) {
-            first += place * count;
-            second += place * place * count;
+        // Sums of sums, since an addition is the cheapest: of a count at a place p, `first` has p
+        // times as much, and `second` 1 + ... + p = (p^2 + p) / 2 times.
+        let (mut so_far, mut first, mut second) = (0, 0, 0);
+        for count in buckets.iter().rev() {
+            so_far += count;
+            first += so_far;
+            second += first;
         }
+        let second = 2 * second - first;
         let squares = u128::from(second) * u128::from(sum) - u128::from(first) * u128::from(first);
         let sum = sum as f64;
         (first as f64 / sum, squares as f64 / sum)
     } else {
-        let places = || (0u32..).map(f64::from).zip(buckets);
+        let places = || (1u32..).map(f64::from).zip(buckets);
         let sum: f64 = buckets.iter().map(|&count| count as f64).sum();
         let mean = places()
             .map(|(place, &count)| place * count as f64)
