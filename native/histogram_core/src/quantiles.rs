@@ -25,7 +25,7 @@ const PAGES: usize = 60;
 
 /// A snapshot with the sums of its pages.
 pub struct Distribution<'a> {
-    snapshot: &'a Snapshot,
+    pub(crate) snapshot: &'a Snapshot,
     first_page: usize,
     pages: usize,
     sums: [u64; PAGES],
@@ -185,6 +185,17 @@ impl Distribution<'_> {
             }
             Place::Overflow => Some(max),
         }
+    }
+
+    /// The first bucket of the page that a bucket is in, and how many values are in the pages below.
+    pub(crate) fn pages_below(&self, index: usize) -> (usize, u64) {
+        let page = index >> self.snapshot.layout.precision();
+        let below = page.saturating_sub(self.first_page).min(self.pages);
+        let sums = &self.sums[..below];
+        let sum = sums
+            .iter()
+            .fold(0u64, |sum, &page| sum.saturating_add(page));
+        (page << self.snapshot.layout.precision(), sum)
     }
 
     pub fn summary(&self) -> Summary {
