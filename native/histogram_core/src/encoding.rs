@@ -111,7 +111,7 @@ fn put_counts(bytes: &mut Vec<u8>, mut counts: &[u64]) {
         }
         if let Some((four, rest)) = counts.split_first_chunk::<4>() {
             if four.iter().all(|&count| count.wrapping_sub(0x80) < 0x3F80) {
-                let pair = |count: u64| count << 1 & 0x7F00 | count & 0x7F | 0x80;
+                let pair = |count: u64| (count << 1) & 0x7F00 | count & 0x7F | 0x80;
                 let word = (0..)
                     .zip(four)
                     .fold(0, |word, (at, &count)| word | pair(count) << (16 * at));
@@ -145,7 +145,10 @@ fn put_long(bytes: &mut Vec<u8>, mut number: u128) {
 /// Every byte, and every pair of bytes, 1.
 const BYTES: u64 = 0x0101_0101_0101_0101;
 const PAIRS: u64 = 0x0001_0001_0001_0001;
+const TOPS: u64 = 0x80 * BYTES;
 const FIRST_TOPS: u64 = 0x80 * PAIRS;
+const SECONDS: u64 = 0xFF * PAIRS;
+const PAIR_TOPS: u64 = 0x8000 * PAIRS;
 
 /// What has not been read yet.
 pub(crate) struct Reader<'a>(pub &'a [u8]);
@@ -214,19 +217,17 @@ impl Reader<'_> {
             ) {
                 // Eight of a byte, or four of two; none of them 0, nor a second byte.
                 let word = u64::from_le_bytes(*bytes);
-                let read = match word & 0x80 * BYTES {
-                    0 if word.wrapping_sub(BYTES) & 0x80 * BYTES == 0 => {
+                let read = match word & TOPS {
+                    0 if word.wrapping_sub(BYTES) & TOPS == 0 => {
                         for (at, count) in eight.iter_mut().enumerate() {
-                            put(count, word >> (8 * at) & 0x7F);
+                            put(count, (word >> (8 * at)) & 0x7F);
                         }
                         8
                     }
-                    FIRST_TOPS
-                        if (word >> 8 & 0xFF * PAIRS).wrapping_sub(PAIRS) & 0x8000 * PAIRS == 0 =>
-                    {
+                    FIRST_TOPS if ((word >> 8) & SECONDS).wrapping_sub(PAIRS) & PAIR_TOPS == 0 => {
                         for (at, count) in eight[..4].iter_mut().enumerate() {
                             let pair = word >> (16 * at);
-                            put(count, pair >> 1 & 0x3F80 | pair & 0x7F);
+                            put(count, (pair >> 1) & 0x3F80 | pair & 0x7F);
                         }
                         4
                     }
