@@ -2,8 +2,8 @@
 -include("erlmcp_native_doc.hrl").
 ?MODULEDOC(false).
 
-%% What needs a process starts here, and only when it is asked for. Nothing on a hot path waits
-%% for one of them.
+%% What needs a process starts here: the registry of metrics, which also owns by this process what
+%% it keeps, and the rest only when it is asked for. Nothing on a hot path waits for one of them.
 
 -behaviour(supervisor).
 
@@ -33,4 +33,9 @@ start_child(Module, Arg) ->
 
 -spec init([]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init([]) ->
-    {ok, {#{strategy => one_for_one}, []}}.
+    ok = erlmcp_native_metrics_registry:create_tables(),
+    Registry = #{
+        id => erlmcp_native_metrics_registry,
+        start => {erlmcp_native_metrics_registry, start_link, []}
+    },
+    {ok, {#{strategy => one_for_one, intensity => 5, period => 10}, [Registry]}}.
