@@ -11,9 +11,9 @@
 %% The public function that is being run, with its arguments.
 -type call() :: {module(), atom(), [term()]}.
 
-%% The cause says what was wrong with which argument, counted from 1, or at which `position' of
-%% a text.
--spec raise(call(), term(), #{pos_integer() | position => term()}) -> no_return().
+%% The cause says what was wrong with which argument, counted from 1, or in `general', or at which
+%% `position' of a text.
+-spec raise(call(), term(), #{pos_integer() | general | position => term()}) -> no_return().
 raise({Module, Function, Args}, Reason, Cause) ->
     {current_stacktrace, [_ | Stack]} = process_info(self(), current_stacktrace),
     %% A door's inner modules have names that begin with its own; the JSON door reads the options of

@@ -1,0 +1,69 @@
+-module(erlmcp_native_histogram_options).
+-include("erlmcp_native_doc.hrl").
+?MODULEDOC(false).
+
+%% What callers give beside a histogram, checked and as the NIFs take it.
+
+-export([new/2, quantiles/3, bounds/3, check/4]).
+
+-define(PRECISION, 7).
+-define(BITS, 42).
+-define(MAX_TIME, (1 bsl 40)).
+
+%% The options of a new histogram as histogram_new takes them, with the defaults filled in.
+-spec new(erlmcp_native_histogram:opts(), erlmcp_native_error:call()) ->
+    {5..10, 1..64, atom(), pid() | none}.
+new(Opts, Call) ->
+    ok = check(fun is_new/2, Opts, 1, Call),
+    {
+        maps:get(precision, Opts, ?PRECISION),
+        bits(maps:get(max, Opts, 1 bsl ?BITS - 1), 1),
+        maps:get(name, Opts, undefined),
+        maps:get(owner, Opts, self())
+    }.
+
+is_new(precision, V) -> is_integer(V) andalso V >= 5 andalso V =< 10;
+is_new(max, V) -> is_integer(V) andalso V > 0 andalso V < 1 bsl 64;
+is_new(name, V) -> is_atom(V) andalso V =/= undefined;
+is_new(owner, none) -> true;
+is_new(owner, V) -> is_pid(V) andalso node(V) =:= node();
+is_new(windows, V) -> is_boolean(V);
+is_new(half_life, V) -> is_integer(V) andalso V > 0 andalso V < ?MAX_TIME;
+is_new(_, _) -> false.
+
+bits(Max, Bits) when Max < 1 bsl Bits -> Bits;
+bits(Max, Bits) -> bits(Max, Bits + 1).
+
+%% As floats.
+-spec quantiles(term(), pos_integer(), erlmcp_native_error:call()) -> [float()].
+quantiles([Quantile | More], At, Call) when is_number(Quantile), Quantile >= 0, Quantile =< 1 ->
+    [float(Quantile) | quantiles(More, At, Call)];
+quantiles([], _At, _Call) ->
+    [];
+quantiles(_, At, Call) ->
+    erlmcp_native_error:badarg(Call, At, "not a list of numbers from 0 to 1").
+
+-spec bounds(term(), pos_integer(), erlmcp_native_error:call()) -> ok.
+bounds([], _At, _Call) ->
+    ok;
+bounds([Bound | More], At, Call) when is_number(Bound) ->
+    case More of
+        [Next | _] when is_number(Next), Next < Bound ->
+            erlmcp_native_error:badarg(Call, At, "a bound is below the one before it");
+        _ ->
+            bounds(More, At, Call)
+    end;
+bounds(_, At, Call) ->
+    erlmcp_native_error:badarg(Call, At, "not a list of numbers").
+
+%% Whether a term is a map of options that Is knows.
+-spec check(fun((term(), term()) -> boolean()), term(), pos_integer(), erlmcp_native_error:call()) ->
+    ok.
+check(Is, Opts, At, Call) when is_map(Opts) ->
+    _ = [
+        erlmcp_native_error:bad_option(Call, At, Key, Value)
+     || {Key, Value} <- maps:to_list(Opts), not Is(Key, Value)
+    ],
+    ok;
+check(_Is, _Opts, At, Call) ->
+    erlmcp_native_error:badarg(Call, At, "not a map of options").
