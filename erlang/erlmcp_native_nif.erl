@@ -60,6 +60,7 @@
     json_get/3,
     json_split/2,
     memory_in_use/0,
+    metrics_encode/2,
     rpc_decode/3,
     rpc_encode/2,
     rpc_headers_match/5,
@@ -126,6 +127,7 @@
     json_get/3,
     json_split/2,
     memory_in_use/0,
+    metrics_encode/2,
     rpc_decode/3,
     rpc_encode/2,
     rpc_headers_match/5,
@@ -369,6 +371,12 @@ json_split(_Chunk, _State) -> ?nif_stub.
 
 -spec memory_in_use() -> non_neg_integer().
 memory_in_use() -> ?nif_stub.
+
+%% The families are erlmcp_native_metrics:family(); a series whose histogram has gone is left out.
+-spec metrics_encode(Format, [tuple()]) -> binary() when
+    Format :: text | openmetrics | protobuf | {otlp, [{binary(), Value}], Time :: non_neg_integer()},
+    Value :: binary() | boolean() | integer() | float().
+metrics_encode(_Format, _Families) -> ?nif_stub.
 
 -spec rpc_decode(binary(), tuple(), non_neg_integer() | tuple()) -> tuple().
 rpc_decode(_Text, _Vocabulary, _Options) -> ?nif_stub.

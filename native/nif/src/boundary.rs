@@ -2,8 +2,8 @@
 //! a `call_time` build, counts the thread CPU time of calls on normal schedulers.
 
 use rustler::sys::{
-    enif_inspect_binary, enif_make_new_binary, enif_raise_exception, enif_schedule_nif,
-    ErlNifBinary, ErlNifEnv, ErlNifTerm,
+    enif_get_tuple, enif_inspect_binary, enif_make_new_binary, enif_raise_exception,
+    enif_schedule_nif, ErlNifBinary, ErlNifEnv, ErlNifTerm,
 };
 use rustler::{Env, NifResult, Term};
 use std::mem::MaybeUninit;
@@ -160,6 +160,23 @@ pub unsafe fn inspect_binary<'e>(env: *mut ErlNifEnv, term: ErlNifTerm) -> Optio
         } else {
             std::slice::from_raw_parts(binary.data, binary.size)
         })
+    }
+}
+
+/// The elements of a tuple of this arity.
+///
+/// # Safety
+/// `env` must be the calling environment and the term its.
+pub unsafe fn tuple<const N: usize>(
+    env: *mut ErlNifEnv,
+    term: ErlNifTerm,
+) -> Option<[ErlNifTerm; N]> {
+    let mut arity = 0;
+    let mut parts = std::ptr::null();
+    // SAFETY: the caller's promise; a tuple lends its elements.
+    unsafe {
+        let is_tuple = enif_get_tuple(env, term, &mut arity, &mut parts) != 0;
+        (is_tuple && arity as usize == N).then(|| *parts.cast::<[ErlNifTerm; N]>())
     }
 }
 

@@ -9,6 +9,7 @@ mod call_time;
 mod histogram;
 mod json;
 mod memory;
+mod metrics;
 mod rpc;
 mod schema;
 

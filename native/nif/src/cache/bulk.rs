@@ -250,7 +250,7 @@ unsafe fn cache_purge(env: *mut ErlNifEnv, args: &[ErlNifTerm; 4]) -> ErlNifTerm
         };
         let mut most = 0;
         let is_count = enif_get_uint64(env, limit, &mut most) != 0 && most > 0;
-        let what = options::tuple::<2>(env, what)
+        let what = crate::boundary::tuple::<2>(env, what)
             .and_then(|[kind, text]| Some((kind, inspect_binary(env, text)?)));
         let (Some(from), true, Some((kind, text))) = (from, is_count, what) else {
             return enif_make_badarg(env);

@@ -83,7 +83,7 @@ impl Options {
         }
         // SAFETY: as above.
         unsafe {
-            let [pid, data] = options::tuple(self.env, heir)?;
+            let [pid, data] = crate::boundary::tuple(self.env, heir)?;
             let mut local = MaybeUninit::uninit();
             if enif_get_local_pid(self.env, pid, local.as_mut_ptr()) == 0 {
                 return None;

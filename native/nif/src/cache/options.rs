@@ -3,6 +3,7 @@
 use super::core::{Core, Defaults};
 use super::forms::{self, Scratch};
 use crate::atoms;
+use crate::boundary::tuple;
 use cache_core::Extra;
 use rustler::sys::*;
 
@@ -254,19 +255,4 @@ pub unsafe fn time(env: *mut ErlNifEnv, term: ErlNifTerm) -> Option<Option<u64>>
     // SAFETY: the caller's promise.
     let is_time = unsafe { enif_get_uint64(env, term, &mut time) } != 0;
     (is_time && time < MOST).then_some(Some(time))
-}
-
-/// # Safety
-/// `env` must be the calling environment and the term its.
-pub unsafe fn tuple<const N: usize>(
-    env: *mut ErlNifEnv,
-    term: ErlNifTerm,
-) -> Option<[ErlNifTerm; N]> {
-    let mut arity = 0;
-    let mut parts = std::ptr::null();
-    // SAFETY: the caller's promise; a tuple lends its elements.
-    unsafe {
-        let is_tuple = enif_get_tuple(env, term, &mut arity, &mut parts) != 0;
-        (is_tuple && arity as usize == N).then(|| *parts.cast::<[ErlNifTerm; N]>())
-    }
 }

@@ -60,7 +60,7 @@ macro_rules! reading_nif {
 }
 
 mod clock;
-mod handle;
+pub mod handle;
 mod owner;
 mod record;
 
