@@ -8,6 +8,13 @@ use std::ptr;
 /// of latencies takes a page for each power of two between its least and its largest.
 const PAGES: usize = 60;
 
+/// Pages begin and end where lines of memory do (and pairs of them, which processors fetch
+/// together), so that threads whose pages are neighbours do not take lines from one another.
+#[repr(align(128))]
+struct Cells(#[allow(dead_code)] [AtomicU64; CELLS]); // read by pointers to its cells
+
+const CELLS: usize = 16;
+
 pub struct Shard {
     pages: [AtomicPtr<AtomicU64>; PAGES],
     layout: Layout,
@@ -186,7 +193,8 @@ impl Shard {
 
     #[cold]
     fn make_page(&self, slot: &AtomicPtr<AtomicU64>) -> *mut AtomicU64 {
-        let page: Box<[AtomicU64]> = (0..self.page_len()).map(|_| AtomicU64::new(0)).collect();
+        let cells = || Cells(std::array::from_fn(|_| AtomicU64::new(0)));
+        let page: Box<[Cells]> = (0..self.page_len() / CELLS).map(|_| cells()).collect();
         let page = Box::into_raw(page);
         let cells = page.cast::<AtomicU64>();
         match slot.compare_exchange(ptr::null_mut(), cells, Ordering::AcqRel, Ordering::Acquire) {
@@ -235,7 +243,8 @@ impl Drop for Shard {
         for slot in &self.pages {
             let cells = slot.load(Ordering::Relaxed);
             if !cells.is_null() {
-                let page = ptr::slice_from_raw_parts_mut(cells, self.page_len());
+                let len = self.page_len() / CELLS;
+                let page = ptr::slice_from_raw_parts_mut(cells.cast::<Cells>(), len);
                 // SAFETY: made by `make_page`; borrowed mutably, so nobody else uses it.
                 drop(unsafe { Box::from_raw(page) });
             }
