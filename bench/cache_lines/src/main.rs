@@ -18,7 +18,6 @@ mod deadlines;
 mod entry;
 #[path = "../../../native/cache_core/src/index.rs"]
 mod index;
-mod lines;
 #[path = "../../../native/cache_core/src/load.rs"]
 mod load;
 #[path = "../../../native/cache_core/src/policy/mod.rs"]
@@ -40,16 +39,13 @@ mod threads;
 
 use cache::{Action, Bound, Cache, Config, Put};
 use entry::{Host, Key, Value, NEVER};
-use lines::Counts;
+use erlmcp_bench_lines::{self as lines, rate_over_one, Counts, LINE, TRANSFER_NS};
 use policy::Kind;
 
 const CAPACITY: u64 = 65_536;
 const HOT_KEYS: usize = 1_000;
 const OPERATIONS: usize = 100_000;
 const THREADS: [usize; 5] = [1, 8, 16, 32, 64];
-/// What moving a line from one core's cache to another's takes: 25 ns between neighbours, 100 to
-/// 150 between sockets.
-const TRANSFER_NS: f64 = 100.0;
 
 /// Values that stand for nothing elsewhere.
 struct Plain;
@@ -213,16 +209,6 @@ fn count(target: &dyn Target, work: &Work, threads: usize, operations: usize) ->
     lines::stop()
 }
 
-/// How many times the rate of one thread that many can have at most: each line that moves is
-/// waited for, and the line that moves the most can be in one place at a time.
-fn rate_over_one(counts: Counts, operations: usize, alone_ns: f64, threads: usize) -> f64 {
-    let per_operation = |count: u64| count as f64 / operations as f64;
-    let moved = per_operation(counts.shared_writes + counts.fetches);
-    let waited = threads as f64 * alone_ns / (alone_ns + moved * TRANSFER_NS);
-    let one_place = alone_ns / (per_operation(counts.hottest) * TRANSFER_NS);
-    waited.min(one_place).max(1.0)
-}
-
 fn report(name: &str, work: &Work, make: &dyn Fn(usize) -> Box<dyn Target>) {
     for threads in THREADS {
         let counts = count(&*make(threads), work, threads, OPERATIONS);
@@ -255,7 +241,7 @@ fn main() {
          cache, reads that fetch again what another has written, writes of the first kind to the\n\
          one line that has the most; and how many times the rate of one thread there can be at\n\
          most, where a line takes {TRANSFER_NS} ns from core to core.",
-        64
+        LINE
     );
     for work in &WORKS {
         println!(

@@ -1,6 +1,6 @@
 //! In the place of cache_core's `threads`: one thread that plays many, an operation at a time.
 
-use crate::lines;
+use erlmcp_bench_lines as lines;
 use std::cell::{Cell, RefCell};
 use std::mem;
 

@@ -1,12 +1,18 @@
 //! Which thread's cache has which line of memory, as the usual protocols (MESI) keep it: a write
 //! takes the line away from all others, a read from a thread that has it not fetches it.
 
+pub mod atomics;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-const LINE: usize = 64;
+/// Bytes.
+pub const LINE: usize = 64;
 /// Threads are bits of a word.
 pub const MAX_THREADS: usize = 64;
+/// What moving a line from one core's cache to another's takes: 25 ns between neighbours, 100 to
+/// 150 between sockets.
+pub const TRANSFER_NS: f64 = 100.0;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Counts {
@@ -92,6 +98,16 @@ pub fn write<T>(of: &T) {
             }
         }
     });
+}
+
+/// How many times the rate of one thread that many can have at most: each line that moves is
+/// waited for, and the line that moves the most can be in one place at a time.
+pub fn rate_over_one(counts: Counts, operations: usize, alone_ns: f64, threads: usize) -> f64 {
+    let per_operation = |count: u64| count as f64 / operations as f64;
+    let moved = per_operation(counts.shared_writes + counts.fetches);
+    let waited = threads as f64 * alone_ns / (alone_ns + moved * TRANSFER_NS);
+    let one_place = alone_ns / (per_operation(counts.hottest) * TRANSFER_NS);
+    waited.min(one_place).max(1.0)
 }
 
 #[cfg(test)]
