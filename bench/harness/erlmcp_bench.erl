@@ -18,7 +18,9 @@
     settings => erlmcp_bench_measure:settings()
 }.
 
--define(SUITES, [erlmcp_bench_json, erlmcp_bench_rpc, erlmcp_bench_schema, erlmcp_bench_cache]).
+-define(SUITES, [
+    erlmcp_bench_json, erlmcp_bench_rpc, erlmcp_bench_schema, erlmcp_bench_cache, erlmcp_bench_histograms
+]).
 
 %% For `erl -run erlmcp_bench main -extra Arguments`; ends the node. Status 1: a result of ours or
 %% of the baseline was wrong; 2: wrong arguments.

@@ -7,6 +7,7 @@
 
 -define(CACHES, erlmcp_bench_cache_subjects).
 -define(WORKLOADS, erlmcp_bench_cache_workloads).
+-define(VM, erlmcp_bench_vm).
 
 %% How often a flood is tried at most where a call was long.
 -define(FLOODS, 3).
@@ -27,21 +28,12 @@ bench_case(Group, Id, Modes, Subjects) ->
 
 %% `anew`: in a VM of its own, whose memory nobody used before.
 observer({anew, #{name := Name, role := Role} = Of, Capacity, Observe}) ->
-    #{name => Name, role => Role, observe => fun() -> anew(fun() -> with(Of, Capacity, Observe) end) end};
+    #{name => Name, role => Role, observe => fun() -> ?VM:anew(fun() -> with(Of, Capacity, Observe) end) end};
 observer({flood, #{name := Name, role := Role} = Of, Capacity, Observe}) ->
-    Flood = fun() -> anew(fun() -> with(Of, Capacity, Observe) end) end,
+    Flood = fun() -> ?VM:anew(fun() -> with(Of, Capacity, Observe) end) end,
     #{name => Name, role => Role, observe => fun() -> least(Flood, ?FLOODS) end};
 observer({#{name := Name, role := Role} = Of, Capacity, Observe}) ->
     #{name => Name, role => Role, observe => fun() -> with(Of, Capacity, Observe) end}.
-
-anew(Fun) ->
-    Paths = lists:append([["-pa", Path] || Path <- code:get_path(), Path =/= "."]),
-    {ok, Peer, _} = peer:start_link(#{connection => standard_io, args => Paths}),
-    try
-        peer:call(Peer, erlang, apply, [Fun, []], infinity)
-    after
-        peer:stop(Peer)
-    end.
 
 with(#{new := New, drop := Drop} = Of, Capacity, Observe) ->
     Held = New(Capacity),
@@ -172,15 +164,15 @@ memory() ->
     ].
 
 memory(#{put := Put}, Held, Count, Make, Payload) ->
-    Resident0 = resident(),
-    Counted0 = counted(),
+    Resident0 = ?VM:resident(),
+    Counted0 = ?VM:counted(),
     fill(Put, Held, Count, Make),
     true = erlang:garbage_collect(),
-    Counted = (counted() - Counted0) / Count,
+    Counted = (?VM:counted() - Counted0) / Count,
     [
         {bytes_per_entry, Counted, bytes},
         {beyond_key_and_value, Counted - Payload, bytes},
-        {resident_per_entry, (resident() - Resident0) / Count, bytes}
+        {resident_per_entry, (?VM:resident() - Resident0) / Count, bytes}
     ].
 
 fill(_, _, 0, _) ->
@@ -189,20 +181,6 @@ fill(Put, Held, Left, Make) ->
     {Key, Value} = Make(Left),
     _ = Put(Held, Key, Value),
     fill(Put, Held, Left - 1, Make).
-
-%% Bytes that the VM counts outside the processes, and those of the library, which it cannot see.
-counted() ->
-    erlang:memory(system) + erlmcp_native:memory().
-
-%% Bytes of memory of this operating system process that are resident; 0 where nothing tells.
-resident() ->
-    case file:read_file("/proc/self/statm") of
-        {ok, Text} ->
-            [_, Pages | _] = binary:split(Text, <<" ">>, [global]),
-            binary_to_integer(Pages) * 4096;
-        {error, _} ->
-            0
-    end.
 
 %% Two processes insert as fast as they can; a third looks at the bound all the while. The cache
 %% of ours is bounded by bytes, the baseline by as many entries as fit ours.
@@ -282,10 +260,10 @@ watch(#{size := Size} = Of, Held, Bound, Writers, Most, Resident) ->
     Used =< Bound + ?WRITERS * maps:get(in_flight, Of, 1) orelse error({bound, Used, Bound}),
     receive
         {'DOWN', Monitor, process, Pid, normal} ->
-            watch(Of, Held, Bound, lists:delete({Pid, Monitor}, Writers), max(Used, Most), [resident() | Resident]);
+            watch(Of, Held, Bound, lists:delete({Pid, Monitor}, Writers), max(Used, Most), [?VM:resident() | Resident]);
         {'DOWN', _, process, _, Reason} ->
             error(Reason)
-    after 5 -> watch(Of, Held, Bound, Writers, max(Used, Most), [resident() | Resident])
+    after 5 -> watch(Of, Held, Bound, Writers, max(Used, Most), [?VM:resident() | Resident])
     end.
 
 %% Only a library that was built with the feature `call_time` counts it.
