@@ -43,9 +43,10 @@
     clock_elapsed/1,
     clock_start/0,
     histogram_cumulative/1,
+    histogram_decaying/2,
     histogram_delete/1,
     histogram_info/1,
-    histogram_new/4,
+    histogram_new/6,
     histogram_record/2,
     histogram_record_corrected/3,
     histogram_record_many/2,
@@ -53,6 +54,7 @@
     histogram_snapshot/1,
     histogram_stop/2,
     histogram_whereis/1,
+    histogram_windows/1,
     json_decode/3,
     json_decode_large/3,
     json_encode/1,
@@ -61,6 +63,11 @@
     json_split/2,
     memory_in_use/0,
     metrics_encode/2,
+    rate_delete/1,
+    rate_mark/2,
+    rate_new/2,
+    rate_read/1,
+    rate_whereis/1,
     rpc_decode/3,
     rpc_encode/2,
     rpc_headers_match/5,
@@ -110,9 +117,10 @@
     clock_elapsed/1,
     clock_start/0,
     histogram_cumulative/1,
+    histogram_decaying/2,
     histogram_delete/1,
     histogram_info/1,
-    histogram_new/4,
+    histogram_new/6,
     histogram_record/2,
     histogram_record_corrected/3,
     histogram_record_many/2,
@@ -120,6 +128,7 @@
     histogram_snapshot/1,
     histogram_stop/2,
     histogram_whereis/1,
+    histogram_windows/1,
     json_decode/3,
     json_decode_large/3,
     json_encode/1,
@@ -128,6 +137,11 @@
     json_split/2,
     memory_in_use/0,
     metrics_encode/2,
+    rate_delete/1,
+    rate_mark/2,
+    rate_new/2,
+    rate_read/1,
+    rate_whereis/1,
     rpc_decode/3,
     rpc_encode/2,
     rpc_headers_match/5,
@@ -156,6 +170,7 @@ vocabulary() -> ?VOCABULARY.
 %% makes of the key. What the doors must still make a value of: an answer.
 -type cache() :: reference() | atom().
 -type histogram() :: pos_integer() | atom().
+-type rate() :: pos_integer() | atom().
 -type bytes() :: [] | binary().
 -type token() :: reference().
 -type event() ::
@@ -311,16 +326,24 @@ clock_start() -> ?nif_stub.
 -spec histogram_cumulative(histogram()) -> binary() | invalid_histogram.
 histogram_cumulative(_Histogram) -> ?nif_stub.
 
+%% The weights of what was recorded: the mean, and the values of the quantiles.
+-spec histogram_decaying(histogram(), [float()]) ->
+    map() | invalid_histogram | invalid_quantile | no_half_life.
+histogram_decaying(_Histogram, _Quantiles) -> ?nif_stub.
+
 -spec histogram_delete(histogram()) -> boolean().
 histogram_delete(_Histogram) -> ?nif_stub.
 
 -spec histogram_info(histogram()) -> map() | invalid_histogram.
 histogram_info(_Histogram) -> ?nif_stub.
 
-%% Buckets for the values of so many bits.
--spec histogram_new(Precision :: 5..10, Bits :: 1..64, Name :: atom(), Owner :: pid() | none) ->
-    pos_integer() | exists | system_limit.
-histogram_new(_Precision, _Bits, _Name, _Owner) -> ?nif_stub.
+%% Buckets for the values of so many bits; the name is an atom or undefined, the half-life
+%% milliseconds.
+-spec histogram_new(5..10, Bits :: 1..64, atom(), pid() | none, Windows :: boolean(), HalfLife) ->
+    pos_integer() | exists | system_limit
+when
+    HalfLife :: pos_integer() | none.
+histogram_new(_Precision, _Bits, _Name, _Owner, _Windows, _HalfLife) -> ?nif_stub.
 
 -spec histogram_record(histogram(), non_neg_integer()) -> ok | invalid_histogram | invalid_value.
 histogram_record(_Histogram, _Value) -> ?nif_stub.
@@ -345,6 +368,11 @@ histogram_stop(_Histogram, _Since) -> ?nif_stub.
 
 -spec histogram_whereis(atom()) -> pos_integer() | undefined.
 histogram_whereis(_Name) -> ?nif_stub.
+
+%% The windows in milliseconds, the shortest first, each with a snapshot.
+-spec histogram_windows(histogram()) ->
+    [{pos_integer(), binary()}] | invalid_histogram | no_windows.
+histogram_windows(_Histogram) -> ?nif_stub.
 
 -spec json_decode(binary(), tuple(), default | tuple()) -> term().
 json_decode(_Text, _Vocabulary, _Options) -> ?nif_stub.
@@ -377,6 +405,23 @@ memory_in_use() -> ?nif_stub.
     Format :: text | openmetrics | protobuf | {otlp, [{binary(), Value}], Time :: non_neg_integer()},
     Value :: binary() | boolean() | integer() | float().
 metrics_encode(_Format, _Families) -> ?nif_stub.
+
+-spec rate_delete(rate()) -> boolean().
+rate_delete(_Rate) -> ?nif_stub.
+
+-spec rate_mark(rate(), non_neg_integer()) -> ok | invalid_rate | invalid_value.
+rate_mark(_Rate, _Events) -> ?nif_stub.
+
+-spec rate_new(Name :: atom(), Owner :: pid() | none) -> pos_integer() | exists | system_limit.
+rate_new(_Name, _Owner) -> ?nif_stub.
+
+%% All events, and how many a second there are: decaying, and in each window.
+-spec rate_read(rate()) ->
+    {non_neg_integer(), float(), [{pos_integer(), float()}]} | invalid_rate.
+rate_read(_Rate) -> ?nif_stub.
+
+-spec rate_whereis(atom()) -> pos_integer() | undefined.
+rate_whereis(_Name) -> ?nif_stub.
 
 -spec rpc_decode(binary(), tuple(), non_neg_integer() | tuple()) -> tuple().
 rpc_decode(_Text, _Vocabulary, _Options) -> ?nif_stub.

@@ -71,8 +71,9 @@ can be.
 -spec new(Opts :: opts()) -> handle().
 new(Opts) ->
     Call = ?CALL(new, [Opts]),
-    {Precision, Bits, Name, Owner} = erlmcp_native_histogram_options:new(Opts, Call),
-    case erlmcp_native_nif:histogram_new(Precision, Bits, Name, Owner) of
+    {Precision, Bits, Name, Owner, Windows, HalfLife} =
+        erlmcp_native_histogram_options:new(Opts, Call),
+    case erlmcp_native_nif:histogram_new(Precision, Bits, Name, Owner, Windows, HalfLife) of
         Handle when is_integer(Handle) ->
             Handle;
         exists ->

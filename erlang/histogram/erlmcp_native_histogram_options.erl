@@ -12,14 +12,16 @@
 
 %% The options of a new histogram as histogram_new takes them, with the defaults filled in.
 -spec new(erlmcp_native_histogram:opts(), erlmcp_native_error:call()) ->
-    {5..10, 1..64, atom(), pid() | none}.
+    {5..10, 1..64, atom(), pid() | none, boolean(), pos_integer() | none}.
 new(Opts, Call) ->
     ok = check(fun is_new/2, Opts, 1, Call),
     {
         maps:get(precision, Opts, ?PRECISION),
         bits(maps:get(max, Opts, 1 bsl ?BITS - 1), 1),
         maps:get(name, Opts, undefined),
-        maps:get(owner, Opts, self())
+        maps:get(owner, Opts, self()),
+        maps:get(windows, Opts, false),
+        maps:get(half_life, Opts, none)
     }.
 
 is_new(precision, V) -> is_integer(V) andalso V >= 5 andalso V =< 10;

@@ -76,6 +76,12 @@ impl Decaying {
         self.counted = counted;
     }
 
+    /// The bytes of the buckets.
+    pub fn memory(&self) -> usize {
+        size_of::<f64>() * self.weights.capacity()
+            + size_of::<u64>() * self.counted.counts.capacity()
+    }
+
     /// The weight of all values.
     pub fn weight(&self) -> f64 {
         self.weights.iter().sum::<f64>() + self.overflow

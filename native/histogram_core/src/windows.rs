@@ -143,9 +143,18 @@ impl<C: Cumulative> Windows<C> {
         Begun { now, marks }
     }
 
-    #[cfg(test)]
     fn marks(&self) -> impl Iterator<Item = &Mark<C::State>> {
         self.rings.iter().flatten()
+    }
+}
+
+impl Windows<Snapshot> {
+    /// The bytes of the states.
+    pub fn memory(&self) -> usize {
+        let mut states: Vec<_> = self.marks().map(|mark| &*mark.state).collect();
+        states.sort_by_key(|state| state.as_ptr());
+        states.dedup_by_key(|state| state.as_ptr());
+        states.iter().map(|state| state.len()).sum()
     }
 }
 
@@ -277,14 +286,7 @@ mod tests {
             // Days go by: ticks come every two minutes.
             let now = tick * 120_000;
             windows.tick(now, &histogram.cumulative());
-            let mut states: Vec<_> = windows
-                .marks()
-                .map(|mark| Arc::clone(&mark.state))
-                .collect();
-            states.sort_by_key(Arc::as_ptr);
-            states.dedup_by_key(|state| Arc::as_ptr(state));
-            let bytes: usize = states.iter().map(|state| state.len()).sum();
-            most = most.max(bytes);
+            most = most.max(windows.memory());
         }
         // A count of all is less than 2^56: eight bytes.
         assert!(most <= 72 * (8 * layout.len() + 64), "{most}");

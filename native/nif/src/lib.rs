@@ -8,6 +8,7 @@ mod cache;
 mod call_time;
 mod histogram;
 mod json;
+mod keeper;
 mod memory;
 mod metrics;
 mod rpc;

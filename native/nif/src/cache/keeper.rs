@@ -5,11 +5,12 @@
 use super::clock;
 use super::core::Core;
 use super::handle::{self, Handle};
+use crate::keeper::Keeper;
 use cache_core::threads;
 use crossbeam_queue::SegQueue;
 use parking_lot::Mutex;
 use rustler::sys::{enif_keep_resource, enif_release_resource};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::LazyLock;
 use std::thread::{self, Thread};
 use std::time::Duration;
@@ -31,7 +32,7 @@ static TO_FREE: LazyLock<SegQueue<Sent<Core>>> = LazyLock::new(SegQueue::new);
 static TO_DISCARD: LazyLock<SegQueue<Box<dyn Send>>> = LazyLock::new(SegQueue::new);
 /// What was dropped and is not yet freed.
 static GARBAGE: AtomicUsize = AtomicUsize::new(0);
-static RUNS: AtomicBool = AtomicBool::new(false);
+static KEEPER: Keeper = Keeper::new("erlmcp_cache");
 static THREAD: Mutex<Option<Thread>> = Mutex::new(None);
 
 /// Takes care of a cache from now on.
@@ -47,17 +48,7 @@ pub unsafe fn keep(object: *mut Handle) {
 
 /// Makes sure that the thread runs; whether it does.
 pub fn ensure() -> bool {
-    if RUNS.swap(true, Ordering::AcqRel) {
-        return true;
-    }
-    let name = String::from("erlmcp_cache");
-    let started = thread::Builder::new()
-        .name(name)
-        .spawn(|| threads::as_own_thread(run));
-    if started.is_err() {
-        RUNS.store(false, Ordering::Release);
-    }
-    started.is_ok()
+    KEEPER.ensure(|| threads::as_own_thread(run))
 }
 
 /// A core will soon come to [`free`].
@@ -104,10 +95,9 @@ fn run() {
             idle = 0;
         }
         if idle > PATIENCE {
-            RUNS.store(false, Ordering::Release);
-            // Whoever pushed before that saw the thread run: look again.
-            let is_wanted = !NEW.is_empty() || GARBAGE.load(Ordering::Acquire) > 0;
-            if !is_wanted || RUNS.swap(true, Ordering::AcqRel) {
+            let is_wanted =
+                || !NEW.is_empty() || !TO_END.is_empty() || GARBAGE.load(Ordering::Acquire) > 0;
+            if KEEPER.may_end(is_wanted) {
                 return;
             }
             idle = 0;

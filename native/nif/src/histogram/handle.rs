@@ -1,33 +1,34 @@
 //! Histograms as Erlang holds them: integers, or the names of some.
 
-use super::owner::Owner;
+use super::registry::{tried, Identified, Identity, Registry};
+use super::windows::Recent;
 use super::Fault;
 use crate::atoms;
-use crate::boundary::word;
 use histogram_core::histogram::Histogram;
 use histogram_core::layout::Layout;
 use histogram_core::snapshot::Snapshot;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use rustler::sys::*;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::LazyLock;
-use sync_core::handles::Handles;
-use sync_core::sections::{self, Section};
+use sync_core::sections::Section;
 
 /// What a handle leads to.
 pub struct Live {
     pub histogram: Histogram,
     /// What had been recorded when it was last reset.
     base: Mutex<Option<Snapshot>>,
-    /// An atom, or none.
-    name: Option<u64>,
-    owner: Option<Owner>,
+    /// Its windows and what else is kept of the time that passes.
+    pub recent: Option<Recent>,
+    identity: Identity,
 }
 
-pub static HISTOGRAMS: Handles<Live> = Handles::new(1);
-/// The handles of those that have a name. One whose handle leads nowhere is gone.
-static NAMES: LazyLock<RwLock<HashMap<u64, u64>>> = LazyLock::new(RwLock::default);
+impl Identified for Live {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+}
+
+pub static HISTOGRAMS: Registry<Live> = Registry::new(1, atoms::invalid_histogram);
 /// The VM's threads that may record.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
@@ -51,33 +52,6 @@ pub fn threads() -> usize {
     THREADS.load(Ordering::Relaxed)
 }
 
-/// Tries a lock, which is never held for long.
-fn tried<G>(lock: impl Fn() -> Option<G>) -> Result<G, Fault> {
-    sync_core::tried(lock).ok_or(Fault::Busy)
-}
-
-/// The handle that a term is, or that an atom names.
-///
-/// # Safety
-/// `env` must be the calling environment and `term` a term of it.
-#[inline(always)]
-unsafe fn handle_of(env: *mut ErlNifEnv, term: ErlNifTerm) -> Result<u64, Fault> {
-    let mut handle = 0;
-    // SAFETY: the caller's promise.
-    unsafe {
-        if enif_get_uint64(env, term, &mut handle) != 0 {
-            return Ok(handle);
-        }
-        if enif_is_atom(env, term) != 0 {
-            let names = tried(|| NAMES.try_read())?;
-            if let Some(&handle) = names.get(&word(term)) {
-                return Ok(handle);
-            }
-        }
-    }
-    Err(Fault::Wrong(atoms::invalid_histogram()))
-}
-
 /// Calls `body` with the histogram that a term stands for.
 ///
 /// # Safety
@@ -89,12 +63,7 @@ pub unsafe fn with_histogram<T>(
     body: impl FnOnce(&Live, &Section) -> T,
 ) -> Result<T, Fault> {
     // SAFETY: the caller's promise.
-    let handle = unsafe { handle_of(env, term) }?;
-    let section = sections::enter();
-    match HISTOGRAMS.get(handle, &section) {
-        Some(live) => Ok(body(live, &section)),
-        None => Err(Fault::Wrong(atoms::invalid_histogram())),
-    }
+    unsafe { HISTOGRAMS.with(env, term, body) }
 }
 
 /// More cells than this are read on a dirty scheduler.
@@ -157,80 +126,40 @@ pub unsafe fn encoded(env: *mut ErlNifEnv, snapshot: &Snapshot) -> ErlNifTerm {
 
 unsafe fn new(
     env: *mut ErlNifEnv,
-    args: &[ErlNifTerm; 4],
+    args: &[ErlNifTerm; 6],
     _is_dirty: bool,
 ) -> Result<ErlNifTerm, Fault> {
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
-        let (mut precision, mut bits) = (0, 0);
-        let numbers = enif_get_uint(env, args[0], &mut precision) != 0
-            && enif_get_uint(env, args[1], &mut bits) != 0;
-        let layout = u8::try_from(precision)
-            .ok()
-            .zip(u8::try_from(bits).ok())
+        let [precision, bits] = [args[0], args[1]].map(|term| {
+            let mut number = 0;
+            let is_number = enif_get_uint(env, term, &mut number) != 0;
+            u8::try_from(number).ok().filter(|_| is_number)
+        });
+        let layout = precision
+            .zip(bits)
             .and_then(|(precision, bits)| Layout::new(precision, bits));
-        let Some(layout) = layout.filter(|_| numbers && enif_is_atom(env, args[2]) != 0) else {
+        let (Some(layout), Some(identity), Some(asked)) = (
+            layout,
+            Identity::read(env, args[2], args[3], remove),
+            super::windows::asked(env, args[4], args[5]),
+        ) else {
             return Ok(enif_make_badarg(env));
         };
-        let name = (args[2] != atoms::undefined().as_c_arg()).then(|| word(args[2]));
-        let Some(owner) = Owner::read(env, args[3], remove) else {
-            return Ok(enif_make_badarg(env));
-        };
-        let mut names = match name {
-            Some(_) => Some(tried(|| NAMES.try_write())?),
-            None => None,
-        };
-        if let Some((names, name)) = names.as_ref().zip(name) {
-            let section = sections::enter();
-            let taken = names.get(&name).copied();
-            if taken.is_some_and(|handle| HISTOGRAMS.get(handle, &section).is_some()) {
-                return Err(Fault::Wrong(atoms::exists()));
-            }
-        }
         let live = Live {
             histogram: Histogram::new(layout, threads()),
             base: Mutex::new(None),
-            name,
-            owner,
+            recent: Recent::new(layout, asked)?,
+            identity,
         };
-        let handle = HISTOGRAMS
-            .insert(|_| live)
-            .ok_or(Fault::Wrong(atoms::system_limit()))?;
-        if let Some((names, name)) = names.as_mut().zip(name) {
-            names.insert(name, handle);
-        }
-        drop(names);
-        let watch = |live: &Live| match &live.owner {
-            Some(owner) => owner.watch(env, handle),
-            None => true,
-        };
-        let is_alive = HISTOGRAMS
-            .get(handle, &sections::enter())
-            .is_some_and(watch);
-        if !is_alive {
-            remove(handle);
-        }
-        Ok(enif_make_uint64(env, handle))
+        HISTOGRAMS.add(env, live)
     }
 }
-reading_nif!("histogram_new", 4, new);
+reading_nif!("histogram_new", 6, new);
 
 /// Takes a histogram away; whether it was there.
 fn remove(handle: u64) -> bool {
-    let name = HISTOGRAMS
-        .get(handle, &sections::enter())
-        .and_then(|live| live.name);
-    if let Some(name) = name {
-        // Left behind at the worst: a name that leads nowhere is free.
-        if let Ok(mut names) = tried(|| NAMES.try_write()) {
-            if names.get(&name) == Some(&handle) {
-                names.remove(&name);
-            }
-        }
-    }
-    let was_there = HISTOGRAMS.remove(handle);
-    sections::reclaim();
-    was_there
+    HISTOGRAMS.remove(handle)
 }
 
 unsafe fn delete(
@@ -239,12 +168,7 @@ unsafe fn delete(
     _is_dirty: bool,
 ) -> Result<ErlNifTerm, Fault> {
     // SAFETY: `env` is the calling environment and `args` its terms.
-    let removed = match unsafe { handle_of(env, args[0]) } {
-        Ok(handle) => remove(handle),
-        Err(Fault::Wrong(_)) => false,
-        Err(fault) => return Err(fault),
-    };
-    Ok(crate::boundary::boolean(removed))
+    unsafe { HISTOGRAMS.delete(env, args[0]) }
 }
 reading_nif!("histogram_delete", 1, delete);
 
@@ -254,20 +178,7 @@ unsafe fn whereis(
     _is_dirty: bool,
 ) -> Result<ErlNifTerm, Fault> {
     // SAFETY: `env` is the calling environment and `args` its terms.
-    unsafe {
-        if enif_is_atom(env, args[0]) == 0 {
-            return Ok(enif_make_badarg(env));
-        }
-        let handle = match handle_of(env, args[0]) {
-            Err(Fault::Wrong(_)) => None,
-            handle => Some(handle?),
-        };
-        let found = handle.filter(|&handle| HISTOGRAMS.get(handle, &sections::enter()).is_some());
-        Ok(match found {
-            Some(handle) => enif_make_uint64(env, handle),
-            None => atoms::undefined().as_c_arg(),
-        })
-    }
+    unsafe { HISTOGRAMS.whereis(env, args[0]) }
 }
 reading_nif!("histogram_whereis", 1, whereis);
 
@@ -280,6 +191,11 @@ unsafe fn info(
     unsafe {
         with_histogram(env, args[0], |live, _| {
             let layout = live.histogram.layout();
+            let (name, owner) = live.identity.terms(env);
+            let recent = match &live.recent {
+                Some(recent) => recent.memory()?,
+                None => 0,
+            };
             let keys = [
                 atoms::precision(),
                 atoms::max(),
@@ -290,13 +206,9 @@ unsafe fn info(
             let mut values = [
                 enif_make_uint(env, layout.precision().into()),
                 enif_make_uint64(env, layout.max()),
-                live.name
-                    .map_or(atoms::undefined().as_c_arg(), crate::boundary::immediate),
-                match &live.owner {
-                    Some(owner) => owner.pid(env),
-                    None => atoms::none().as_c_arg(),
-                },
-                enif_make_uint64(env, live.histogram.memory() as u64),
+                name,
+                owner,
+                enif_make_uint64(env, (live.histogram.memory() + recent) as u64),
             ];
             let mut keys = keys.map(|key| key.as_c_arg());
             let mut map = std::mem::MaybeUninit::uninit();
@@ -307,8 +219,8 @@ unsafe fn info(
                 keys.len(),
                 map.as_mut_ptr(),
             );
-            map.assume_init()
-        })
+            Ok(map.assume_init())
+        })?
     }
 }
 reading_nif!("histogram_info", 1, info);

@@ -61,8 +61,12 @@ macro_rules! reading_nif {
 
 mod clock;
 pub mod handle;
+mod keeper;
 mod owner;
+mod rate;
 mod record;
+mod registry;
+mod windows;
 
 use rustler::sys::ErlNifEnv;
 use rustler::types::atom::Atom;

@@ -137,7 +137,7 @@ reading_nif!("histogram_record_many", 2, record_many);
 /// # Safety
 /// `env` must be the calling environment and `list` a term of it.
 #[inline(always)]
-unsafe fn cell(env: *mut ErlNifEnv, list: ErlNifTerm) -> Option<(ErlNifTerm, ErlNifTerm)> {
+pub unsafe fn cell(env: *mut ErlNifEnv, list: ErlNifTerm) -> Option<(ErlNifTerm, ErlNifTerm)> {
     let (mut head, mut tail) = (list, list);
     // SAFETY: the caller's promise.
     let is_cell = unsafe { enif_get_list_cell(env, list, &mut head, &mut tail) != 0 };
