@@ -203,42 +203,37 @@ mod tests {
             histogram.record(0, 123); // before there were windows
             let mut now = start;
             let mut windows = Windows::new(now, &histogram.cumulative());
-            let mut recorded: Vec<(u64, u64)> = Vec::new();
-            let mut ticks = vec![start];
+            let mut recorded: Vec<u64> = Vec::new();
+            // When ticks came, and how many values had been recorded by then.
+            let mut ticks = vec![(start, 0)];
             for (elapsed, values, has_tick) in steps {
                 now += elapsed;
                 for value in values {
                     histogram.record(0, value);
-                    recorded.push((now, value));
+                    recorded.push(value);
                 }
-                // What is recorded at the moment of a tick comes before it.
                 if has_tick {
                     windows.tick(now, &histogram.cumulative());
-                    ticks.push(now);
+                    ticks.push((now, recorded.len()));
                 }
             }
             let counted = histogram.cumulative();
             for ((span, is), scale) in windows.begin(now).read(&counted).into_iter().zip(&SCALES) {
-                let from = now - span;
                 // The first tick of each slot is where a window may begin.
-                let mut kept = vec![start];
+                let mut kept = vec![ticks[0]];
                 for &tick in &ticks {
-                    if tick / scale.slot != kept[kept.len() - 1] / scale.slot {
+                    if tick.0 / scale.slot != kept[kept.len() - 1].0 / scale.slot {
                         kept.push(tick);
                     }
                 }
-                let begun = kept.iter().rfind(|&&at| at <= now.saturating_sub(scale.window));
-                prop_assert_eq!(from, *begun.unwrap_or(&start), "window {}", scale.window);
+                let begun = kept.iter().rfind(|(at, _)| *at <= now.saturating_sub(scale.window));
+                let &(at, before) = begun.unwrap_or(&kept[0]);
+                prop_assert_eq!(now - span, at, "window {}", scale.window);
+                let within = &recorded[before..];
                 let expected = Histogram::new(layout, 1);
-                let mut count = 0;
-                let mut sum = 0;
-                for &(at, value) in &recorded {
-                    if at > from {
-                        expected.record(0, value);
-                        count += 1;
-                        sum += u128::from(value);
-                    }
-                }
+                expected.record_all(0, within.iter().copied());
+                let count = within.len() as u64;
+                let sum = within.iter().copied().map(u128::from).sum::<u128>();
                 let expected = expected.cumulative();
                 prop_assert_eq!((is.count(), is.sum, is.span), (count, sum, span));
                 prop_assert_eq!((is.first, &is.counts), (expected.first, &expected.counts));

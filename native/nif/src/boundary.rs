@@ -2,8 +2,8 @@
 //! a `call_time` build, counts the thread CPU time of calls on normal schedulers.
 
 use rustler::sys::{
-    enif_get_tuple, enif_inspect_binary, enif_make_new_binary, enif_raise_exception,
-    enif_schedule_nif, ErlNifBinary, ErlNifEnv, ErlNifTerm,
+    enif_get_tuple, enif_inspect_binary, enif_make_int64, enif_make_new_binary,
+    enif_raise_exception, enif_schedule_nif, ErlNifBinary, ErlNifEnv, ErlNifTerm,
 };
 use rustler::{Env, NifResult, Term};
 use std::mem::MaybeUninit;
@@ -217,6 +217,53 @@ pub fn word(term: ErlNifTerm) -> u64 {
 pub fn immediate(word: u64) -> ErlNifTerm {
     // SAFETY: a term is one word, and this one was an immediate.
     unsafe { std::mem::transmute::<usize, ErlNifTerm>(word as usize) }
+}
+
+/// The lowest bits of a small integer; above them is the integer.
+const SMALL: u64 = 0b1111;
+const SMALL_BITS: u32 = 4;
+
+/// The integer that a term is, if it is a small one: a call into the VM saved, 2 ns of the 25 that
+/// the shortest NIFs take.
+#[inline(always)]
+pub fn small(term: ErlNifTerm) -> Option<i64> {
+    let word = word(term);
+    (word & SMALL == SMALL).then_some(word.cast_signed() >> SMALL_BITS)
+}
+
+/// An integer as a term.
+///
+/// # Safety
+/// `env` must be the calling environment.
+#[inline(always)]
+pub unsafe fn make_integer(env: *mut ErlNifEnv, integer: i64) -> ErlNifTerm {
+    let word = integer << SMALL_BITS | SMALL.cast_signed();
+    if word >> SMALL_BITS == integer {
+        immediate(word.cast_unsigned())
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe { enif_make_int64(env, integer) }
+    }
+}
+
+/// Whether the small integers of this VM have the bits that are relied on above.
+///
+/// # Safety
+/// `env` must be the calling environment.
+pub unsafe fn smalls_are_as_expected(env: *mut ErlNifEnv) -> bool {
+    const LEAST: i64 = i64::MIN >> SMALL_BITS;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let smalls = [0, 1, -1, 1 << 32, !LEAST, LEAST];
+        let larges = [!LEAST + 1, LEAST - 1, i64::MAX, i64::MIN];
+        let made = |integer| enif_make_int64(env, integer);
+        smalls.into_iter().all(|integer| {
+            made(integer) == make_integer(env, integer) && small(made(integer)) == Some(integer)
+        }) && larges
+            .into_iter()
+            .all(|integer| small(made(integer)).is_none())
+            && small(crate::atoms::ok().as_c_arg()).is_none()
+    }
 }
 
 /// A new binary.

@@ -4,72 +4,56 @@
 //! and Linux, which has compared the cores' counters, keeps its own time by it; on aarch64 the
 //! counter of the architecture. Otherwise it is the VM's.
 
+use crate::boundary::{make_integer, small};
 use rustler::sys::*;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How ticks become nanoseconds; set at load.
-static CLOCK: OnceLock<Option<Counter>> = OnceLock::new();
-
-struct Counter {
-    /// Nanoseconds by tick, times 2^32.
-    rate: u64,
-}
+/// Nanoseconds by tick of the counter, times 2^32; 0 where the clock is the VM's. Set at load.
+static RATE: AtomicU64 = AtomicU64::new(0);
 
 /// Decides which clock it is, and measures it.
 pub fn calibrate() {
-    CLOCK.get_or_init(|| {
-        counter::is_sound().then(|| Counter {
-            rate: counter::rate(),
-        })
-    });
-}
-
-fn counter() -> Option<&'static Counter> {
-    CLOCK.get().and_then(Option::as_ref)
+    if counter::is_sound() {
+        RATE.store(counter::rate(), Ordering::Relaxed);
+    }
 }
 
 /// Now, in ticks of the counter or in nanoseconds, since some moment.
 #[inline(always)]
-fn now() -> i64 {
-    match counter() {
-        Some(_) => counter::ticks(),
+fn now(rate: u64) -> i64 {
+    if rate > 0 {
+        counter::ticks()
+    } else {
         // SAFETY: it may be called on any thread.
-        None => unsafe { enif_monotonic_time(ErlNifTimeUnit::ERL_NIF_NSEC) },
+        unsafe { enif_monotonic_time(ErlNifTimeUnit::ERL_NIF_NSEC) }
     }
 }
 
 /// The nanoseconds since what `clock_start` gave; none where it gave no such thing. It is never
 /// negative: cores' counters may differ by a few nanoseconds.
-///
-/// # Safety
-/// `env` must be the calling environment and `since` a term of it.
 #[inline(always)]
-pub unsafe fn elapsed(env: *mut ErlNifEnv, since: ErlNifTerm) -> Option<u64> {
-    let mut start = 0;
-    // SAFETY: the caller's promise.
-    if unsafe { enif_get_int64(env, since, &mut start) } == 0 {
-        return None;
+pub fn elapsed(since: ErlNifTerm) -> Option<u64> {
+    let start = small(since)?;
+    let rate = RATE.load(Ordering::Relaxed);
+    let ticks = now(rate).saturating_sub(start).max(0).cast_unsigned();
+    if rate > 0 {
+        let nanoseconds = (u128::from(ticks) * u128::from(rate)) >> 32;
+        Some(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
+    } else {
+        Some(ticks)
     }
-    let ticks = now().saturating_sub(start).max(0).cast_unsigned();
-    Some(match counter() {
-        Some(Counter { rate }) => {
-            let nanoseconds = (u128::from(ticks) * u128::from(*rate)) >> 32;
-            u64::try_from(nanoseconds).unwrap_or(u64::MAX)
-        }
-        None => ticks,
-    })
 }
 
 unsafe fn clock_start(env: *mut ErlNifEnv, _args: &[ErlNifTerm; 0]) -> ErlNifTerm {
     // SAFETY: `env` is the calling environment.
-    unsafe { enif_make_int64(env, now()) }
+    unsafe { make_integer(env, now(RATE.load(Ordering::Relaxed))) }
 }
 nif!("clock_start", 0, Normal, clock_start);
 
 unsafe fn clock_elapsed(env: *mut ErlNifEnv, args: &[ErlNifTerm; 1]) -> ErlNifTerm {
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
-        match elapsed(env, args[0]) {
+        match elapsed(args[0]) {
             Some(nanoseconds) => enif_make_uint64(env, nanoseconds),
             None => enif_make_badarg(env),
         }

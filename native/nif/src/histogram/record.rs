@@ -4,7 +4,7 @@ use super::clock;
 use super::handle::with_histogram;
 use super::Fault;
 use crate::atoms;
-use crate::boundary::{guarded, inspect_binary};
+use crate::boundary::{guarded, inspect_binary, small};
 use rustler::sys::*;
 
 /// A value to record: a non-negative integer; those of 2^64 and above count as the largest below.
@@ -13,14 +13,10 @@ use rustler::sys::*;
 /// `env` must be the calling environment and `term` a term of it.
 #[inline(always)]
 unsafe fn value(env: *mut ErlNifEnv, term: ErlNifTerm) -> Option<u64> {
-    let mut value = 0;
-    // SAFETY: the caller's promise.
-    unsafe {
-        if enif_get_uint64(env, term, &mut value) != 0 {
-            Some(value)
-        } else {
-            large(env, term)
-        }
+    match small(term) {
+        Some(value) => u64::try_from(value).ok(),
+        // SAFETY: the caller's promise.
+        None => unsafe { large(env, term) },
     }
 }
 
@@ -30,6 +26,10 @@ unsafe fn value(env: *mut ErlNifEnv, term: ErlNifTerm) -> Option<u64> {
 unsafe fn large(env: *mut ErlNifEnv, term: ErlNifTerm) -> Option<u64> {
     // SAFETY: the caller's promise.
     unsafe {
+        let mut value = 0;
+        if enif_get_uint64(env, term, &mut value) != 0 {
+            return Some(value);
+        }
         let kind = enif_term_type(env, term);
         let is_integer = matches!(kind, ErlNifTermType::ERL_NIF_TERM_TYPE_INTEGER);
         (is_integer && enif_compare(term, enif_make_int(env, 0)) > 0).then_some(u64::MAX)
@@ -81,7 +81,7 @@ unsafe fn stop(
 ) -> Result<ErlNifTerm, Fault> {
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
-        let elapsed = clock::elapsed(env, args[1]).ok_or_else(wrong_value)?;
+        let elapsed = clock::elapsed(args[1]).ok_or_else(wrong_value)?;
         with_histogram(env, args[0], |live, section| {
             live.histogram.record(section.thread(), elapsed);
             atoms::ok().as_c_arg()

@@ -3,7 +3,7 @@
 use super::owner::Owner;
 use super::Fault;
 use crate::atoms;
-use crate::boundary::{immediate, word};
+use crate::boundary::{immediate, small, word};
 use parking_lot::RwLock;
 use rustler::sys::*;
 use rustler::types::atom::Atom;
@@ -91,17 +91,24 @@ impl<T: Identified + Send + Sync> Registry<T> {
     /// `env` must be the calling environment and `term` a term of it.
     #[inline(always)]
     unsafe fn handle_of(&self, env: *mut ErlNifEnv, term: ErlNifTerm) -> Result<u64, Fault> {
-        let mut handle = 0;
+        match small(term) {
+            // A negative one is of nothing.
+            Some(handle) => Ok(handle.cast_unsigned()),
+            // SAFETY: the caller's promise.
+            None => unsafe { self.named(env, term) },
+        }
+    }
+
+    /// # Safety
+    /// As for [`Self::handle_of`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn named(&self, env: *mut ErlNifEnv, name: ErlNifTerm) -> Result<u64, Fault> {
         // SAFETY: the caller's promise.
-        unsafe {
-            if enif_get_uint64(env, term, &mut handle) != 0 {
+        if unsafe { enif_is_atom(env, name) } != 0 {
+            let names = tried(|| self.names.try_read())?;
+            if let Some(&handle) = names.get(&word(name)) {
                 return Ok(handle);
-            }
-            if enif_is_atom(env, term) != 0 {
-                let names = tried(|| self.names.try_read())?;
-                if let Some(&handle) = names.get(&word(term)) {
-                    return Ok(handle);
-                }
             }
         }
         Err(Fault::Wrong((self.unknown)()))
