@@ -45,9 +45,7 @@ impl Histogram {
 
     pub fn record_all(&self, thread: usize, values: impl Iterator<Item = u64>) {
         let (shard, shared) = self.shards.own(thread, || Shard::new(self.layout));
-        for value in values {
-            shard.record(value, 1, shared);
-        }
+        shard.record_all(values, shared);
     }
 
     /// Records `value`, and with it the values that were not measured since their measurements

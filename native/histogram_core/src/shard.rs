@@ -85,12 +85,31 @@ impl Shard {
             u128::from(value) * u128::from(times)
         };
         self.add_sum(sum, shared);
-        if value > self.max.load(Ordering::Relaxed) {
-            self.raise_max(value, shared);
+        self.widen(value, value, shared);
+    }
+
+    #[inline(always)]
+    fn widen(&self, min: u64, max: u64, shared: bool) {
+        if max > self.max.load(Ordering::Relaxed) {
+            self.raise_max(max, shared);
         }
-        if value < self.min.load(Ordering::Relaxed) {
-            self.lower_min(value, shared);
+        if min < self.min.load(Ordering::Relaxed) {
+            self.lower_min(min, shared);
         }
+    }
+
+    /// Many at once: what is kept beside the buckets is written once.
+    #[inline]
+    pub fn record_all(&self, values: impl Iterator<Item = u64>, shared: bool) {
+        let (mut sum, mut min, mut max) = (0, u64::MAX, 0);
+        for value in values {
+            self.count(value, 1, shared);
+            sum += u128::from(value);
+            min = min.min(value);
+            max = max.max(value);
+        }
+        self.add_sum(sum, shared);
+        self.widen(min, max, shared);
     }
 
     /// `times` values of one bucket: `value`, and each next one smaller by `interval`.
@@ -99,9 +118,7 @@ impl Shard {
         let least = value - (times - 1) * interval;
         self.count(value as u64, times as u64, shared);
         self.add_sum((value + least) * times / 2, shared);
-        if (least as u64) < self.min.load(Ordering::Relaxed) {
-            self.lower_min(least as u64, shared);
-        }
+        self.widen(least as u64, value as u64, shared);
     }
 
     #[inline(always)]

@@ -23,6 +23,7 @@ unsafe fn value(env: *mut ErlNifEnv, term: ErlNifTerm) -> Option<u64> {
 /// # Safety
 /// As for [`value`].
 #[cold]
+#[inline(never)]
 unsafe fn large(env: *mut ErlNifEnv, term: ErlNifTerm) -> Option<u64> {
     // SAFETY: the caller's promise.
     unsafe {
