@@ -26,7 +26,7 @@ impl<T> Parts<T> {
         let slot = &self.0[thread.min(last)];
         let part = slot.load(Ordering::Acquire);
         let part = if part.is_null() {
-            self.make(slot, make())
+            self.make(slot, make)
         } else {
             part
         };
@@ -35,8 +35,13 @@ impl<T> Parts<T> {
     }
 
     #[cold]
-    fn make(&self, slot: &AtomicPtr<CachePadded<T>>, part: T) -> *mut CachePadded<T> {
-        let part = Box::into_raw(Box::new(CachePadded::new(part)));
+    #[inline(never)]
+    fn make(
+        &self,
+        slot: &AtomicPtr<CachePadded<T>>,
+        make: impl FnOnce() -> T,
+    ) -> *mut CachePadded<T> {
+        let part = Box::into_raw(Box::new(CachePadded::new(make())));
         match slot.compare_exchange(ptr::null_mut(), part, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => part,
             Err(other) => {
