@@ -19,7 +19,12 @@
 }.
 
 -define(SUITES, [
-    erlmcp_bench_json, erlmcp_bench_rpc, erlmcp_bench_schema, erlmcp_bench_cache, erlmcp_bench_histograms
+    erlmcp_bench_json,
+    erlmcp_bench_rpc,
+    erlmcp_bench_schema,
+    erlmcp_bench_cache,
+    erlmcp_bench_histograms,
+    erlmcp_bench_metrics
 ]).
 
 %% For `erl -run erlmcp_bench main -extra Arguments`; ends the node. Status 1: a result of ours or
