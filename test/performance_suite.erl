@@ -7,13 +7,25 @@
 -include_lib("common_test/include/ct.hrl").
 -export([all/0, suite/0, init_per_suite/1, end_per_suite/1]).
 -export([json_decode/1, json_encode/1, rpc_decode/1, rpc_reply/1, schema_validate/1]).
--export([cache_calls/1, cache_observed/1, figures/1]).
+-export([cache_calls/1, cache_observed/1, histogram_calls/1, histogram_observed/1, metrics/1, figures/1]).
 
 suite() ->
     [{timetrap, {minutes, 25}}].
 
 all() ->
-    [json_decode, json_encode, rpc_decode, rpc_reply, schema_validate, cache_calls, cache_observed, figures].
+    [
+        json_decode,
+        json_encode,
+        rpc_decode,
+        rpc_reply,
+        schema_validate,
+        cache_calls,
+        cache_observed,
+        histogram_calls,
+        histogram_observed,
+        metrics,
+        figures
+    ].
 
 init_per_suite(Config) ->
     %% The terminal, where whoever types the command looks; Common Test would take the table away.
@@ -55,6 +67,30 @@ cache_observed(Config) ->
     observed(cache_flood, [flood_500k_into_10mb], native, Config),
     observed(cache_copies, [copies_of_64kb], native, Config),
     observed(cache_tags, [invalidate_tag_of_10000], native, Config).
+
+histogram_calls(Config) ->
+    measured(histogram_record, [record_by_1, record_by_2], Config),
+    measured(histogram_time, [timed_operation], Config),
+    measured(histogram_batch, [batch_binary, batch_list], Config),
+    measured(histogram_read, [five_quantiles_of_1m, summary_of_1m, quantiles_of_10000, record_10000_and_ask], Config),
+    measured(histogram_snapshot, [snapshot_of_1m, merge_of_two, interval_since_1m], Config).
+
+histogram_observed(Config) ->
+    observed(histogram_loss, [lost_of_1m], native, Config),
+    observed(histogram_size, [snapshot_size_of_1m], native, Config),
+    observed(histogram_memory, [memory_of_100], native, Config),
+    [0, 0] = [
+        Lost
+     || #{group := histogram_loss, observed := Observed} <- ?config(results, Config),
+        #{role := Role, figures := Figures} <- Observed,
+        Role =/= peer,
+        {lost, Lost, count} <- Figures
+    ].
+
+metrics(Config) ->
+    measured(metrics_record, [counter_by_handle, counter_by_labels, histogram_by_handle, gauge_by_handle], Config),
+    measured(metrics_exposition, [exposition_1000_series, exposition_10000_series], Config),
+    observed(metrics_unscraped, [unscraped_1m], native, Config).
 
 %% Nothing went wrong with ours or the baseline, and there are figures of both.
 observed(Group, Ids, Ours, Config) ->
