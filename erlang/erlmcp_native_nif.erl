@@ -22,6 +22,7 @@
     cache_job_cancel/1,
     cache_job_rows/2,
     cache_load/4,
+    cache_names/0,
     cache_new/2,
     cache_purge/4,
     cache_put/5,
@@ -96,6 +97,7 @@
     cache_job_cancel/1,
     cache_job_rows/2,
     cache_load/4,
+    cache_names/0,
     cache_new/2,
     cache_purge/4,
     cache_put/5,
@@ -251,6 +253,9 @@ cache_job_rows(_Job, _Rows) -> ?nif_stub.
 -spec cache_load(cache(), binary(), pos_integer(), {boolean(), boolean()}) ->
     {ok, Job :: reference()} | {error, system_limit}.
 cache_load(_Cache, _Path, _Threads, _OverwriteAnyAtoms) -> ?nif_stub.
+
+-spec cache_names() -> [atom()].
+cache_names() -> ?nif_stub.
 
 -spec cache_new(atom(), map()) -> {ok, reference()} | {error, exists | system_limit}.
 cache_new(_Name, _Options) -> ?nif_stub.

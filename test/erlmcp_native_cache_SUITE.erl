@@ -11,6 +11,7 @@
     wrong_arguments/1,
     no_such_cache/1,
     names/1,
+    names_of_all/1,
     new_makes_no_second/1,
     dropped/1,
     owner_death_drops/1,
@@ -43,6 +44,7 @@ all() ->
         wrong_arguments,
         no_such_cache,
         names,
+        names_of_all,
         new_makes_no_second,
         dropped,
         owner_death_drops,
@@ -229,6 +231,17 @@ names(_) ->
     ],
     ok = ?cache:drop(named),
     ok = ?cache:drop(Other).
+
+names_of_all(_) ->
+    Before = ?cache:names(),
+    Names = [list_to_atom("listed_" ++ integer_to_list(I)) || I <- lists:seq(1, 40)],
+    [{ok, _} = ?cache:new(Name, #{capacity => 1}) || Name <- Names],
+    ?assertEqual(lists:sort(Names), lists:sort(?cache:names() -- Before)),
+    {Gone, Left} = lists:split(20, Names),
+    [ok = ?cache:drop(Name) || Name <- Gone],
+    ?assertEqual(Left, lists:sort(?cache:names() -- Before)),
+    [ok = ?cache:drop(Name) || Name <- Left],
+    ?assertEqual([], ?cache:names() -- Before).
 
 new_makes_no_second(_) ->
     {ok, First} = ?cache:new(one_name, #{capacity => 10}),

@@ -13,7 +13,7 @@ may serve it stale. Results of tagged or dependent entries, and policies and bou
 explained in docs/caching_strategies.md; files and warmers in docs/cache_snapshots.md.
 """).
 
--export([new/2, drop/1, whereis/1, info/1, stats/1, resize/2, clear/1]).
+-export([new/2, drop/1, whereis/1, names/0, info/1, stats/1, resize/2, clear/1]).
 -export([get/2, get/3, get_entry/2, get_many/2, is_key/2, ttl/2]).
 -export([put/3, put/4, put_new/3, put_new/4, put_many/2, compare_and_put/4, compare_and_put/5]).
 -export([update_counter/3, update_counter/4, take/2, touch/2, touch/3, delete/2, delete_many/2]).
@@ -161,6 +161,13 @@ whereis(Name) when is_atom(Name) ->
     erlmcp_native_nif:cache_whereis(Name);
 whereis(Name) ->
     erlmcp_native_error:badarg(?CALL(whereis, [Name]), 1, "not an atom").
+
+?DOC("""
+The names of all caches of this node.
+""").
+-spec names() -> [atom()].
+names() ->
+    erlmcp_native_nif:cache_names().
 
 ?DOC("""
 What the cache was created with, its `name` and `owner`, and what it holds now: `used` in the unit

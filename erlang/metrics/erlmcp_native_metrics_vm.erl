@@ -4,7 +4,7 @@
 
 %% The collectors that are there from the start: the VM, its memory, and what is native.
 
--export([all/0]).
+-export([all/0, family/6]).
 -export([vm/0, memory/0, native_memory/0]).
 
 -spec all() -> [{atom(), fun(() -> [erlmcp_native_metrics:family()])}].
@@ -12,7 +12,8 @@ all() ->
     [
         {erlmcp_vm, fun ?MODULE:vm/0},
         {erlmcp_memory, fun ?MODULE:memory/0},
-        {erlmcp_native_memory, fun ?MODULE:native_memory/0}
+        {erlmcp_native_memory, fun ?MODULE:native_memory/0},
+        {erlmcp_caches, fun erlmcp_native_metrics_caches:collect/0}
     ].
 
 ?DOC(false).
@@ -143,15 +144,18 @@ scheduler_type(Id) ->
         true -> <<"dirty_io">>
     end.
 
-gauge(Name, Unit, Help, Values) -> family(gauge, Name, Unit, Help, Values).
+gauge(Name, Unit, Help, Values) -> family(Name, gauge, Help, Unit, 1, Values).
 
-counter(Name, Unit, Help, Values) -> family(counter, Name, Unit, Help, Values).
+counter(Name, Unit, Help, Values) -> family(Name, counter, Help, Unit, 1, Values).
 
-%% Counted since the VM was started.
-family(Type, Name, Unit, Help, Values) ->
+%% Of labels and what was counted since the VM was started.
+-spec family(binary(), counter | gauge, iodata(), binary(), number(), [
+    {[{binary(), binary()}], number()}
+]) -> erlmcp_native_metrics:family().
+family(Name, Type, Help, Unit, Scale, Values) ->
     Created = started(),
     Series = [{Labels, Value, Created, []} || {Labels, Value} <- Values],
-    {Name, Type, iolist_to_binary(Help), Unit, 1, [], Series}.
+    {Name, Type, iolist_to_binary(Help), Unit, Scale, [], Series}.
 
 started() ->
     Start = erlang:system_info(start_time) + erlang:time_offset(),

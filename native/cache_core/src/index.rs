@@ -162,6 +162,23 @@ impl<T> Index<T> {
         table.find(Probe::new(hash), is).map(|(_, entry)| entry)
     }
 
+    /// For readers: what is here now. What comes or goes meanwhile may be seen or not.
+    ///
+    /// # Safety
+    /// As for [`Index::get`].
+    pub unsafe fn each(&self, mut see: impl FnMut(&T)) {
+        // Pairs with the release in `grow`.
+        let table = self.table.load(Ordering::Acquire);
+        // SAFETY: as in `get`.
+        for slot in unsafe { &(*table).slots } {
+            let slot = slot.load(Ordering::Acquire);
+            if let Some(entry) = NonNull::new(address(slot)).filter(|_| is_entry(slot)) {
+                // SAFETY: as in `find`.
+                see(unsafe { entry.as_ref() });
+            }
+        }
+    }
+
     fn current(&self) -> &Table<T> {
         // SAFETY: only the writer, who is asking, retires the table.
         unsafe { &*self.table.load(Ordering::Relaxed) }

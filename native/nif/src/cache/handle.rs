@@ -311,6 +311,19 @@ unsafe fn cache_whereis(env: *mut ErlNifEnv, args: &[ErlNifTerm; 1]) -> ErlNifTe
 }
 nif!("cache_whereis", 1, Normal, cache_whereis);
 
+/// On a dirty scheduler: there may be very many.
+unsafe fn cache_names(env: *mut ErlNifEnv, _args: &[ErlNifTerm; 0]) -> ErlNifTerm {
+    let _pin = threads::pin();
+    // SAFETY: `env` is the calling environment; what is removed is released after the pins of its
+    // time.
+    unsafe {
+        let mut names = enif_make_list_from_array(env, ptr::null(), 0);
+        NAMES.each(|handle| names = enif_make_list_cell(env, handle.name, names));
+        names
+    }
+}
+nif!("cache_names", 0, DirtyCpu, cache_names);
+
 /// Name and owner.
 ///
 /// # Safety
