@@ -33,7 +33,7 @@
     rows_outlive_their_entries/1
 ]).
 
--import(erlmcp_native_test_cache, [new/2, badarg/2, until/1, parallel/2]).
+-import(erlmcp_native_test_cache, [new/2, badarg/2, until/1, parallel/2, stores/0]).
 
 -define(cache, erlmcp_native_cache).
 
@@ -289,7 +289,7 @@ owner_death_drops(_) ->
         end
      || Reason <- [normal, kill, failed], Store <- [native, ets]
     ],
-    until(fun() -> supervisor:which_children(erlmcp_native_sup) =:= [] end).
+    until(fun() -> stores() =:= [] end).
 
 %% The handle of a cache whose owner ends for this reason.
 owned(Opts, Reason) ->

@@ -24,7 +24,7 @@
     nothing_takes_long/1
 ]).
 
--import(erlmcp_native_test_cache, [new/2, badarg/2, until/1, parallel/2]).
+-import(erlmcp_native_test_cache, [new/2, badarg/2, until/1, parallel/2, stores/0]).
 
 -define(cache, erlmcp_native_cache).
 -define(POLICIES, [lru, s3_fifo, fifo, lfu, random]).
@@ -438,10 +438,10 @@ rows_are_deleted(_) ->
     ?assertEqual(1000, Rows()),
     ok = ?cache:drop(Cache),
     until(fun() -> ets:info(Table) =:= undefined end),
-    ?assertEqual([], supervisor:which_children(erlmcp_native_sup)).
+    ?assertEqual([], stores()).
 
 table() ->
-    [{_, Store, _, _}] = supervisor:which_children(erlmcp_native_sup),
+    [Store] = stores(),
     [Table] = [T || T <- ets:all(), ets:info(T, owner) =:= Store],
     Table.
 

@@ -2,7 +2,7 @@
 -module(erlmcp_native_test_cache).
 -include_lib("stdlib/include/assert.hrl").
 
--export([new/2, with_file/2, file/1, put_all/2, badarg/2, until/1, parallel/2, no_message/0]).
+-export([new/2, with_file/2, file/1, put_all/2, badarg/2, until/1, parallel/2, no_message/0, stores/0]).
 
 -define(cache, erlmcp_native_cache).
 
@@ -23,6 +23,10 @@ file(Config) -> proplists:get_value(file, Config).
 
 put_all(Cache, Pairs) ->
     ?assertEqual(ok, ?cache:put_many(Cache, Pairs)).
+
+%% The processes that hold the tables of caches with `store => ets'.
+stores() ->
+    [Pid || {_, Pid, _, [erlmcp_native_cache_store]} <- supervisor:which_children(erlmcp_native_sup)].
 
 %% As the shell sees it: where it was raised, and which argument was wrong.
 badarg(At, Fun) ->
