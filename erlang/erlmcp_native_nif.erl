@@ -43,17 +43,26 @@
     call_time_reset/0,
     clock_elapsed/1,
     clock_start/0,
+    histogram_buckets/2,
+    histogram_check/1,
     histogram_cumulative/1,
     histogram_decaying/2,
     histogram_delete/1,
+    histogram_exponential/4,
+    histogram_fraction_below/2,
     histogram_info/1,
+    histogram_merge/1,
     histogram_new/6,
+    histogram_plot/2,
+    histogram_quantiles/3,
     histogram_record/2,
     histogram_record_corrected/3,
     histogram_record_many/2,
     histogram_reset/1,
     histogram_snapshot/1,
     histogram_stop/2,
+    histogram_subtract/2,
+    histogram_summary/1,
     histogram_whereis/1,
     histogram_windows/1,
     json_decode/3,
@@ -118,17 +127,26 @@
     call_time_reset/0,
     clock_elapsed/1,
     clock_start/0,
+    histogram_buckets/2,
+    histogram_check/1,
     histogram_cumulative/1,
     histogram_decaying/2,
     histogram_delete/1,
+    histogram_exponential/4,
+    histogram_fraction_below/2,
     histogram_info/1,
+    histogram_merge/1,
     histogram_new/6,
+    histogram_plot/2,
+    histogram_quantiles/3,
     histogram_record/2,
     histogram_record_corrected/3,
     histogram_record_many/2,
     histogram_reset/1,
     histogram_snapshot/1,
     histogram_stop/2,
+    histogram_subtract/2,
+    histogram_summary/1,
     histogram_whereis/1,
     histogram_windows/1,
     json_decode/3,
@@ -328,6 +346,17 @@ clock_elapsed(_Since) -> ?nif_stub.
 -spec clock_start() -> integer().
 clock_start() -> ?nif_stub.
 
+%% A histogram, or a snapshot, and bounds; of each how many values are at most it.
+-spec histogram_buckets(histogram() | binary(), [Bound]) ->
+    [{Bound, non_neg_integer()}] | invalid_histogram | invalid_snapshot | invalid_bound
+when
+    Bound :: number() | infinity.
+histogram_buckets(_From, _Bounds) -> ?nif_stub.
+
+%% Why a binary is no snapshot.
+-spec histogram_check(binary()) -> ok | {error, atom()}.
+histogram_check(_Binary) -> ?nif_stub.
+
 -spec histogram_cumulative(histogram()) -> binary() | invalid_histogram.
 histogram_cumulative(_Histogram) -> ?nif_stub.
 
@@ -339,8 +368,27 @@ histogram_decaying(_Histogram, _Quantiles) -> ?nif_stub.
 -spec histogram_delete(histogram()) -> boolean().
 histogram_delete(_Histogram) -> ?nif_stub.
 
+%% OpenTelemetry's exponential histogram of the values times a factor.
+-spec histogram_exponential(
+    histogram() | binary(), MaxScale :: integer(), MaxBuckets :: pos_integer(), Factor :: number()
+) ->
+    {Scale :: integer(), ZeroCount :: non_neg_integer(), Offset :: integer(), [non_neg_integer()]}
+    | invalid_histogram
+    | invalid_snapshot
+    | invalid_scale
+    | invalid_factor.
+histogram_exponential(_From, _MaxScale, _MaxBuckets, _Factor) -> ?nif_stub.
+
+%% The share of the values that are at most the bound.
+-spec histogram_fraction_below(histogram() | binary(), number() | infinity) ->
+    float() | undefined | invalid_histogram | invalid_snapshot | invalid_bound.
+histogram_fraction_below(_From, _Bound) -> ?nif_stub.
+
 -spec histogram_info(histogram()) -> map() | invalid_histogram.
 histogram_info(_Histogram) -> ?nif_stub.
+
+-spec histogram_merge([binary()]) -> binary() | invalid_snapshot | empty.
+histogram_merge(_Snapshots) -> ?nif_stub.
 
 %% Buckets for the values of so many bits; the name is an atom or undefined, the half-life
 %% milliseconds.
@@ -349,6 +397,19 @@ histogram_info(_Histogram) -> ?nif_stub.
 when
     HalfLife :: pos_integer() | none.
 histogram_new(_Precision, _Bits, _Name, _Owner, _Windows, _HalfLife) -> ?nif_stub.
+
+-spec histogram_plot(histogram() | binary(), Width :: non_neg_integer()) ->
+    binary() | invalid_histogram | invalid_snapshot | invalid_width.
+histogram_plot(_From, _Width) -> ?nif_stub.
+
+%% In the order asked.
+-spec histogram_quantiles(histogram() | binary(), [number()], nearest_rank | linear) ->
+    [number() | undefined]
+    | invalid_histogram
+    | invalid_snapshot
+    | invalid_quantile
+    | invalid_method.
+histogram_quantiles(_From, _Quantiles, _Method) -> ?nif_stub.
 
 -spec histogram_record(histogram(), non_neg_integer()) -> ok | invalid_histogram | invalid_value.
 histogram_record(_Histogram, _Value) -> ?nif_stub.
@@ -370,6 +431,13 @@ histogram_snapshot(_Histogram) -> ?nif_stub.
 
 -spec histogram_stop(histogram(), integer()) -> ok | invalid_histogram | invalid_value.
 histogram_stop(_Histogram, _Since) -> ?nif_stub.
+
+-spec histogram_subtract(Later :: histogram() | binary(), Earlier :: histogram() | binary()) ->
+    binary() | invalid_histogram | invalid_snapshot | not_earlier.
+histogram_subtract(_Later, _Earlier) -> ?nif_stub.
+
+-spec histogram_summary(histogram() | binary()) -> map() | invalid_histogram | invalid_snapshot.
+histogram_summary(_From) -> ?nif_stub.
 
 -spec histogram_whereis(atom()) -> pos_integer() | undefined.
 histogram_whereis(_Name) -> ?nif_stub.

@@ -99,7 +99,6 @@ impl Live {
 ///
 /// # Safety
 /// `env` must be the calling environment and `term` a term of it.
-#[allow(dead_code)] // until a NIF reads one
 pub unsafe fn snapshot_of(
     env: *mut ErlNifEnv,
     term: ErlNifTerm,
@@ -108,6 +107,9 @@ pub unsafe fn snapshot_of(
     // SAFETY: the caller's promise.
     unsafe {
         if let Some(bytes) = crate::boundary::inspect_binary(env, term) {
+            if !on_dirty && bytes.len() > crate::boundary::DIRTY_BYTES {
+                return Err(Fault::Large);
+            }
             return Snapshot::decode(bytes).map_err(|_| Fault::Wrong(atoms::invalid_snapshot()));
         }
         with_histogram(env, term, |live, _| live.snapshot(on_dirty))?

@@ -66,6 +66,7 @@ mod owner;
 mod rate;
 mod record;
 mod registry;
+mod snapshot;
 mod windows;
 
 use rustler::sys::ErlNifEnv;

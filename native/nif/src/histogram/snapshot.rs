@@ -1,0 +1,388 @@
+//! Reading histograms and snapshots: what is asked of them, adding them up, their views.
+
+use super::handle::{encoded, snapshot_of};
+use super::Fault;
+use crate::atoms;
+use crate::boundary::{inspect_binary, make_binary, DIRTY_BYTES};
+use histogram_core::encoding::DecodeError;
+use histogram_core::merge::Sum;
+use histogram_core::quantiles::{is_valid, Method, Summary, SUMMARY};
+use histogram_core::snapshot::Snapshot;
+use rustler::sys::*;
+use rustler::types::atom::Atom;
+use std::mem::MaybeUninit;
+
+/// Longer lists of numbers, and larger snapshots, are read on a dirty scheduler.
+const MANY_NUMBERS: usize = 1000;
+const MANY_BUCKETS: usize = 8192;
+/// So many snapshots are added up on a normal scheduler.
+const FEW_SNAPSHOTS: usize = 16;
+
+fn undefined() -> ErlNifTerm {
+    atoms::undefined().as_c_arg()
+}
+
+/// The elements of a list; `None` where it is not a proper one.
+///
+/// # Safety
+/// `env` must be the calling environment and `list` a term of it.
+unsafe fn elements<T>(
+    env: *mut ErlNifEnv,
+    mut list: ErlNifTerm,
+    most: Option<usize>,
+    wrong: Atom,
+    read: impl Fn(ErlNifTerm) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
+    let mut elements = Vec::new();
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (mut head, mut tail) = (list, list);
+        while enif_get_list_cell(env, list, &mut head, &mut tail) != 0 {
+            if most.is_some_and(|most| elements.len() == most) {
+                return Err(Fault::Large);
+            }
+            elements.push(read(head)?);
+            list = tail;
+        }
+        match enif_is_empty_list(env, list) {
+            0 => Err(Fault::Wrong(wrong)),
+            _ => Ok(elements),
+        }
+    }
+}
+
+/// An integer or a float, as the nearest double; integers beyond 64 bits are not read.
+///
+/// # Safety
+/// `env` must be the calling environment and `term` a term of it.
+unsafe fn number(env: *mut ErlNifEnv, term: ErlNifTerm) -> Option<f64> {
+    let (mut float, mut unsigned, mut signed) = (0.0, 0, 0);
+    // SAFETY: the caller's promise.
+    unsafe {
+        if enif_get_double(env, term, &mut float) != 0 {
+            Some(float)
+        } else if enif_get_uint64(env, term, &mut unsigned) != 0 {
+            Some(unsigned as f64)
+        } else {
+            (enif_get_int64(env, term, &mut signed) != 0).then_some(signed as f64)
+        }
+    }
+}
+
+/// # Safety
+/// `env` must be the calling environment.
+unsafe fn list(env: *mut ErlNifEnv, terms: &[ErlNifTerm]) -> ErlNifTerm {
+    // SAFETY: the caller's promise, and the terms are the environment's.
+    unsafe { enif_make_list_from_array(env, terms.as_ptr(), terms.len() as u32) }
+}
+
+/// # Safety
+/// `env` must be the calling environment.
+unsafe fn large_integer(env: *mut ErlNifEnv, number: u128) -> ErlNifTerm {
+    // SAFETY: the caller's promise; the bytes are an integer in the external format.
+    unsafe {
+        if let Ok(number) = u64::try_from(number) {
+            return enif_make_uint64(env, number);
+        }
+        let digits = 16 - number.leading_zeros() as usize / 8;
+        let mut bytes = [0; 20];
+        bytes[..4].copy_from_slice(&[131, 110, digits as u8, 0]);
+        bytes[4..].copy_from_slice(&number.to_le_bytes());
+        let mut term = undefined();
+        enif_binary_to_term(env, bytes.as_ptr(), 4 + digits, &mut term, 0);
+        term
+    }
+}
+
+unsafe fn quantiles(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 3],
+    on_dirty: bool,
+) -> Result<ErlNifTerm, Fault> {
+    let wrong = atoms::invalid_quantile();
+    // SAFETY: `env` is the calling environment and `args` its terms.
+    unsafe {
+        let method = match args[2] {
+            method if method == atoms::nearest_rank().as_c_arg() => Method::NearestRank,
+            method if method == atoms::linear().as_c_arg() => Method::Linear,
+            _ => return Err(Fault::Wrong(atoms::invalid_method())),
+        };
+        let most = (!on_dirty).then_some(MANY_NUMBERS);
+        let asked = elements(env, args[1], most, wrong, |term| {
+            let quantile = number(env, term).filter(|&quantile| is_valid(quantile));
+            quantile.ok_or(Fault::Wrong(wrong))
+        })?;
+        let snapshot = snapshot_of(env, args[0], on_dirty)?;
+        let distribution = snapshot.distribution();
+        let terms: Vec<ErlNifTerm> = asked
+            .iter()
+            .map(|&quantile| match method {
+                Method::NearestRank => distribution
+                    .nearest(quantile)
+                    .map_or(undefined(), |value| enif_make_uint64(env, value)),
+                Method::Linear => distribution
+                    .linear(quantile)
+                    .map_or(undefined(), |value| enif_make_double(env, value)),
+            })
+            .collect();
+        Ok(list(env, &terms))
+    }
+}
+reading_nif!("histogram_quantiles", 3, quantiles);
+
+unsafe fn summary(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 1],
+    on_dirty: bool,
+) -> Result<ErlNifTerm, Fault> {
+    // SAFETY: `env` is the calling environment and `args` its terms.
+    unsafe {
+        let snapshot = snapshot_of(env, args[0], on_dirty)?;
+        Ok(summary_map(env, &snapshot))
+    }
+}
+reading_nif!("histogram_summary", 1, summary);
+
+/// # Safety
+/// `env` must be the calling environment.
+unsafe fn summary_map(env: *mut ErlNifEnv, snapshot: &Snapshot) -> ErlNifTerm {
+    let Summary { count, values } = snapshot.summary();
+    // SAFETY: the caller's promise, and all terms are made of it.
+    unsafe {
+        let integer = |number| enif_make_uint64(env, number);
+        let float = |number| enif_make_double(env, number);
+        let known = |of: &dyn Fn(&_) -> ErlNifTerm| values.as_ref().map_or(undefined(), of);
+        let quantiles: [ErlNifTerm; SUMMARY.len()] =
+            std::array::from_fn(|at| known(&|values| integer(values.quantiles[at])));
+        let [p50, p75, p90, p95, p99, p999, p9999] = quantiles;
+        let pairs = [
+            (atoms::count(), integer(count)),
+            (atoms::sum(), large_integer(env, snapshot.sum)),
+            (atoms::min(), known(&|_| integer(snapshot.min))),
+            (atoms::max(), known(&|_| integer(snapshot.max))),
+            (atoms::mean(), known(&|values| float(values.moments.mean))),
+            (
+                atoms::stddev(),
+                known(&|values| float(values.moments.stddev)),
+            ),
+            (atoms::p50(), p50),
+            (atoms::p75(), p75),
+            (atoms::p90(), p90),
+            (atoms::p95(), p95),
+            (atoms::p99(), p99),
+            (atoms::p999(), p999),
+            (atoms::p9999(), p9999),
+            (atoms::overflow(), integer(snapshot.overflow)),
+            (atoms::span(), integer(snapshot.span)),
+            (
+                atoms::corrected(),
+                crate::boundary::boolean(snapshot.corrected),
+            ),
+        ];
+        let keys = pairs.map(|(key, _)| key.as_c_arg());
+        let values = pairs.map(|(_, value)| value);
+        let mut map = MaybeUninit::uninit();
+        enif_make_map_from_arrays(
+            env,
+            keys.as_ptr().cast_mut(),
+            values.as_ptr().cast_mut(),
+            keys.len(),
+            map.as_mut_ptr(),
+        );
+        map.assume_init()
+    }
+}
+
+unsafe fn merge(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 1],
+    on_dirty: bool,
+) -> Result<ErlNifTerm, Fault> {
+    let wrong = Fault::Wrong;
+    // SAFETY: `env` is the calling environment and `args` its terms.
+    unsafe {
+        let most = (!on_dirty).then_some(FEW_SNAPSHOTS);
+        let snapshots = elements(env, args[0], most, atoms::invalid_snapshot(), |term| {
+            inspect_binary(env, term).ok_or(wrong(atoms::invalid_snapshot()))
+        })?;
+        let size: usize = snapshots.iter().map(|bytes| bytes.len()).sum();
+        if !on_dirty && size > DIRTY_BYTES {
+            return Err(Fault::Large);
+        }
+        let mut sum = Sum::default();
+        for bytes in snapshots {
+            let added = sum.add(bytes);
+            added.map_err(|_| wrong(atoms::invalid_snapshot()))?;
+        }
+        let sum = sum.finish().ok_or(wrong(atoms::empty()))?;
+        Ok(encoded(env, &sum))
+    }
+}
+reading_nif!("histogram_merge", 1, merge);
+
+unsafe fn subtract(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 2],
+    on_dirty: bool,
+) -> Result<ErlNifTerm, Fault> {
+    // SAFETY: `env` is the calling environment and `args` its terms.
+    unsafe {
+        let later = snapshot_of(env, args[0], on_dirty)?;
+        let earlier = snapshot_of(env, args[1], on_dirty)?;
+        let difference = later.checked_subtract(&earlier);
+        Ok(encoded(
+            env,
+            &difference.ok_or(Fault::Wrong(atoms::not_earlier()))?,
+        ))
+    }
+}
+reading_nif!("histogram_subtract", 2, subtract);
+
+/// A bound of [`buckets`] or [`fraction_below`].
+///
+/// # Safety
+/// `env` must be the calling environment and `term` a term of it.
+unsafe fn bound(env: *mut ErlNifEnv, term: ErlNifTerm) -> Result<f64, Fault> {
+    if term == atoms::infinity().as_c_arg() {
+        return Ok(f64::INFINITY);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { number(env, term) }.ok_or(Fault::Wrong(atoms::invalid_bound()))
+}
+
+unsafe fn buckets(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 2],
+    on_dirty: bool,
+) -> Result<ErlNifTerm, Fault> {
+    // SAFETY: `env` is the calling environment and `args` its terms.
+    unsafe {
+        let most = (!on_dirty).then_some(MANY_NUMBERS);
+        let bounds = elements(env, args[1], most, atoms::invalid_bound(), |term| {
+            Ok((term, bound(env, term)?))
+        })?;
+        let snapshot = snapshot_of(env, args[0], on_dirty)?;
+        let distribution = snapshot.distribution();
+        let pairs: Vec<ErlNifTerm> = bounds
+            .into_iter()
+            .map(|(term, bound)| {
+                let count = enif_make_uint64(env, distribution.at_most(bound));
+                enif_make_tuple_from_array(env, [term, count].as_ptr(), 2)
+            })
+            .collect();
+        Ok(list(env, &pairs))
+    }
+}
+reading_nif!("histogram_buckets", 2, buckets);
+
+unsafe fn fraction_below(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 2],
+    on_dirty: bool,
+) -> Result<ErlNifTerm, Fault> {
+    // SAFETY: `env` is the calling environment and `args` its terms.
+    unsafe {
+        let bound = bound(env, args[1])?;
+        let snapshot = snapshot_of(env, args[0], on_dirty)?;
+        let share = snapshot.fraction_below(bound);
+        Ok(share.map_or(undefined(), |share| enif_make_double(env, share)))
+    }
+}
+reading_nif!("histogram_fraction_below", 2, fraction_below);
+
+unsafe fn plot(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 2],
+    on_dirty: bool,
+) -> Result<ErlNifTerm, Fault> {
+    let mut width = 0;
+    // SAFETY: `env` is the calling environment and `args` its terms.
+    unsafe {
+        if enif_get_uint64(env, args[1], &mut width) == 0 {
+            return Err(Fault::Wrong(atoms::invalid_width()));
+        }
+        let snapshot = snapshot_of(env, args[0], on_dirty)?;
+        Ok(make_binary(env, snapshot.plot(width as usize).as_bytes()))
+    }
+}
+reading_nif!("histogram_plot", 2, plot);
+
+/// `{Scale, ZeroCount, Offset, Counts}`.
+unsafe fn exponential(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 4],
+    on_dirty: bool,
+) -> Result<ErlNifTerm, Fault> {
+    let (mut max_scale, mut max_buckets) = (0, 0);
+    // SAFETY: `env` is the calling environment and `args` its terms.
+    unsafe {
+        if enif_get_int(env, args[1], &mut max_scale) == 0
+            || enif_get_uint(env, args[2], &mut max_buckets) == 0
+        {
+            return Err(Fault::Wrong(atoms::invalid_scale()));
+        }
+        let factor = number(env, args[3]).filter(|factor| *factor > 0.0 && factor.is_finite());
+        let factor = factor.ok_or(Fault::Wrong(atoms::invalid_factor()))?;
+        let snapshot = snapshot_of(env, args[0], on_dirty)?;
+        if !on_dirty && snapshot.counts.len() > MANY_BUCKETS {
+            return Err(Fault::Large);
+        }
+        let exponential = snapshot.exponential(max_scale, max_buckets as usize, factor);
+        if !on_dirty && exponential.counts.len() > MANY_BUCKETS {
+            return Err(Fault::Large);
+        }
+        let counts: Vec<ErlNifTerm> = exponential
+            .counts
+            .iter()
+            .map(|&count| enif_make_uint64(env, count))
+            .collect();
+        let parts = [
+            enif_make_int(env, exponential.scale),
+            enif_make_uint64(env, exponential.zero_count),
+            enif_make_int(env, exponential.offset),
+            list(env, &counts),
+        ];
+        Ok(enif_make_tuple_from_array(env, parts.as_ptr(), 4))
+    }
+}
+reading_nif!("histogram_exponential", 4, exponential);
+
+/// `{error, Reason}`.
+///
+/// # Safety
+/// `env` must be the calling environment.
+unsafe fn error(env: *mut ErlNifEnv, reason: Atom) -> ErlNifTerm {
+    let parts = [atoms::error().as_c_arg(), reason.as_c_arg()];
+    // SAFETY: the caller's promise.
+    unsafe { enif_make_tuple_from_array(env, parts.as_ptr(), 2) }
+}
+
+/// `ok`, or `{error, Reason}` where the term is not a snapshot.
+unsafe fn check(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 1],
+    on_dirty: bool,
+) -> Result<ErlNifTerm, Fault> {
+    // SAFETY: `env` is the calling environment and `args` its terms.
+    unsafe {
+        let Some(bytes) = inspect_binary(env, args[0]) else {
+            return Ok(error(env, atoms::not_a_snapshot()));
+        };
+        if !on_dirty && bytes.len() > DIRTY_BYTES {
+            return Err(Fault::Large);
+        }
+        let reason = match Snapshot::decode(bytes) {
+            Ok(_) => return Ok(atoms::ok().as_c_arg()),
+            Err(DecodeError::NotASnapshot) => atoms::not_a_snapshot(),
+            Err(DecodeError::Version) => atoms::newer_version(),
+            Err(DecodeError::Layout) => atoms::unknown_layout(),
+            Err(DecodeError::Truncated) => atoms::truncated(),
+            Err(DecodeError::Trailing) => atoms::trailing_bytes(),
+            Err(DecodeError::Number) => atoms::invalid_number(),
+            Err(DecodeError::Range) => atoms::out_of_range(),
+            Err(DecodeError::Runs) => atoms::invalid_run(),
+        };
+        Ok(error(env, reason))
+    }
+}
+reading_nif!("histogram_check", 1, check);
