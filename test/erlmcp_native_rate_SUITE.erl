@@ -16,7 +16,8 @@
     deleted_is_gone/1,
     wrong_arguments/1,
     shell_explains/1,
-    thread_comes_and_goes/1
+    thread_comes_and_goes/1,
+    halts_cleanly/1
 ]).
 
 -define(RATE, erlmcp_native_rate).
@@ -35,7 +36,8 @@ all() ->
         deleted_is_gone,
         wrong_arguments,
         shell_explains,
-        thread_comes_and_goes
+        thread_comes_and_goes,
+        halts_cleanly
     ].
 
 suite() -> [{timetrap, {minutes, 5}}].
@@ -207,28 +209,52 @@ explained(Call) ->
 
 %% It ends when nobody needs it, and is there again for the next.
 thread_comes_and_goes(_) ->
-    case threads() of
-        unknown ->
-            {skip, "the threads of a process are seen on Linux only"};
-        _ ->
-            Rate = ?RATE:new(),
-            wait_until(fun() -> threads() =:= 1 end),
-            ok = ?RATE:delete(Rate),
-            %% Those of other tests have ended with their processes.
-            wait_until(fun() -> threads() =:= 0 end),
-            _ = ?RATE:new(),
-            wait_until(fun() -> threads() =:= 1 end)
-    end.
+    Args = ["-pa" | code:get_path()],
+    {ok, Peer, _} = peer:start_link(#{connection => standard_io, args => Args}),
+    Call = fun(Module, Function, Arguments) -> peer:call(Peer, Module, Function, Arguments) end,
+    {ok, _} = Call(application, ensure_all_started, [erlmcp_native]),
+    Pid = Call(os, getpid, []),
+    %% The threads of a process are seen on Linux.
+    [
+        begin
+            ?assertEqual(0, threads(Pid)),
+            Rate = Call(?RATE, new, [#{owner => none}]),
+            Histogram = Call(erlmcp_native_histogram, new, [#{owner => none, windows => true}]),
+            wait_until(fun() -> threads(Pid) =:= 1 end),
+            ok = Call(?RATE, delete, [Rate]),
+            ok = Call(erlmcp_native_histogram, delete, [Histogram]),
+            wait_until(fun() -> threads(Pid) =:= 0 end),
+            _ = Call(erlmcp_native_histogram, new, [#{owner => none, half_life => 10}]),
+            wait_until(fun() -> threads(Pid) =:= 1 end)
+        end
+     || filelib:is_dir("/proc/" ++ Pid ++ "/task")
+    ],
+    ok = peer:stop(Peer).
 
-threads() ->
-    case filelib:wildcard("/proc/self/task/*/comm") of
-        [] ->
-            unknown;
-        Files ->
-            Names = [Name || File <- Files, {ok, Name} <- [file:read_file(File)]],
-            %% Linux keeps 15 bytes of a name.
-            length([Name || <<"erlmcp_histogra", _/binary>> = Name <- Names])
-    end.
+threads(Pid) ->
+    Files = filelib:wildcard("/proc/" ++ Pid ++ "/task/*/comm"),
+    Names = [Name || File <- Files, {ok, Name} <- [file:read_file(File)]],
+    %% Linux keeps 15 bytes of a name.
+    length([Name || <<"erlmcp_histogra", _/binary>> = Name <- Names]).
+
+%% Whatever the thread is at.
+halts_cleanly(_) ->
+    Erl = filename:join([code:root_dir(), "bin", "erl"]),
+    [
+        begin
+            Eval = lists:concat([
+                "[begin H = erlmcp_native_histogram:new(#{windows => true, half_life => 100}),",
+                "erlmcp_native_histogram:record(H, N) end || N <- lists:seq(1, 300)],",
+                "_ = erlmcp_native_rate:new(), timer:sleep(",
+                Sleep,
+                "), halt(17)."
+            ]),
+            Args = ["-noshell", "-eval", Eval, "-pa" | code:get_path()],
+            Port = open_port({spawn_executable, Erl}, [{args, Args}, exit_status]),
+            receive {Port, {exit_status, Status}} -> ?assertEqual(17, Status) end
+        end
+     || Sleep <- [0, 200, 251]
+    ].
 
 now_ms() -> erlang:monotonic_time(millisecond).
 
