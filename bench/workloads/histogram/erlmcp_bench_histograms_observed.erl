@@ -41,11 +41,13 @@ with(#{new := New, drop := Drop} = Of, Observe) ->
 %% have together, and what was recorded. hdr_histogram has no intervals: there it is the count.
 
 losses() ->
+    %% With windows, for which everything is read four times a second.
+    Native = (?SUBJECTS:native())#{new := fun() -> erlmcp_native_histogram:new(#{windows => true}) end},
     [
         bench_case(histogram_loss, Id, Modes, [
             {Of, fun() -> with(Of, fun(One, Histogram) -> lost(One, Histogram, Reader, Count) end) end}
          || {Of, Reader} <- [
-                {?SUBJECTS:native(), fun native_interval/2},
+                {Native, fun native_interval/2},
                 {?SUBJECTS:pure_erlang(), fun pure_interval/2}
                 | [{Hdr, fun hdr_count/2} || Hdr <- ?SUBJECTS:hdr_histogram()]
             ]

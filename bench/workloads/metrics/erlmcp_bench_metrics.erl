@@ -40,8 +40,8 @@ bench_case(Group, Id, Case) ->
         Case
     ).
 
-%% A counter goes up by one, a histogram counts 1 ms, a gauge is set to 1.5. After every round its
-%% value must be that of whole calls.
+%% A counter goes up by one, a histogram counts 1 ms, a gauge is set to 1.5, a rate is marked. After
+%% every round its value must be that of whole calls.
 
 records() ->
     [
@@ -60,7 +60,8 @@ records() ->
             {histogram_by_handle, histogram, by_handle, 1_000_000},
             {histogram_by_labels, histogram, by_labels, 1_000_000},
             {gauge_by_handle, gauge, by_handle, none},
-            {gauge_by_labels, gauge, by_labels, none}
+            {gauge_by_labels, gauge, by_labels, none},
+            {rate_by_handle, rate, by_handle, 1}
         ]
     ].
 

@@ -19,7 +19,7 @@
     name := atom(),
     role := measured | baseline | peer,
     version := binary(),
-    kinds := #{counter | gauge | histogram => kind()},
+    kinds := #{counter | gauge | histogram | rate => kind()},
     %% Makes so many series, and gives what their names begin with, and what writes them all.
     fill => fun(
         (Counters :: non_neg_integer(), Gauges :: non_neg_integer(), Histograms :: non_neg_integer()) ->
@@ -70,7 +70,13 @@ native() ->
             histogram => native_kind(histogram, fun native_observe/2, fun(Metric) ->
                 Histogram = erlmcp_native_metrics:histogram(Metric),
                 maps:get(sum, erlmcp_native_histogram:summary(Histogram))
-            end)
+            end),
+            rate => #{
+                new => fun erlmcp_native_rate:new/0,
+                by_handle => fun native_mark/2,
+                value => fun(Rate) -> maps:get(total, erlmcp_native_rate:read(Rate)) end,
+                drop => fun erlmcp_native_rate:delete/1
+            }
         },
         fill => fun native_fill/3
     }.
@@ -122,6 +128,12 @@ native_observe(Histogram, Left) ->
     ok = erlmcp_native_metrics:observe(Histogram, ?MILLISECOND),
     native_observe(Histogram, Left - 1).
 
+native_mark(_, 0) ->
+    ok;
+native_mark(Rate, Left) ->
+    ok = erlmcp_native_rate:mark(Rate),
+    native_mark(Rate, Left - 1).
+
 native_fill(Counters, Gauges, Histograms) ->
     {ok, _} = application:ensure_all_started(erlmcp_native),
     Stem = name("all"),
@@ -144,12 +156,15 @@ native_fill(Counters, Gauges, Histograms) ->
 %% The baseline; by handle it is what OTP has.
 
 pure_erlang() ->
+    Counter = pure_kind(fun erlmcp_metrics_baseline:counter/3, fun pure_inc/2, fun pure_inc_found/4),
     #{
         name => pure_erlang,
         role => baseline,
         version => <<"erlmcp_metrics_baseline">>,
         kinds => #{
-            counter => pure_kind(fun erlmcp_metrics_baseline:counter/3, fun pure_inc/2, fun pure_inc_found/4),
+            counter => Counter,
+            %% A counter that something reads now and then.
+            rate => Counter,
             gauge => pure_kind(fun erlmcp_metrics_baseline:gauge/3, fun pure_set/2, fun pure_set_found/4),
             histogram => pure_kind(
                 fun(Registry, Name, Labels) ->
@@ -343,6 +358,9 @@ folsom() ->
                         gauge => folsom_kind(fun folsom_metrics:new_gauge/1, 1.5, Value),
                         histogram => folsom_kind(fun folsom_metrics:new_histogram/1, ?MILLISECOND, fun(_) ->
                             unknown
+                        end),
+                        rate => folsom_kind(fun folsom_metrics:new_meter/1, 1, fun(Name) ->
+                            proplists:get_value(count, Value(Name))
                         end)
                     }
                 }
