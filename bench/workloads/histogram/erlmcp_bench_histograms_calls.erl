@@ -55,7 +55,7 @@ timed() ->
                     Opened = opened(Of, Histogram, [1], [fun() -> Time(Histogram, ?VALUES) end]),
                     Opened#{verify := fun() -> all_timed(Of, Histogram) end}
                 end)
-             || #{time_all := _} = Subject <- [?SUBJECTS:two_clocks() | ?SUBJECTS:all()],
+             || #{time_all := _} = Subject <- [?SUBJECTS:vm_clock() | ?SUBJECTS:all()],
                 maps:get(name, Subject) =/= native_named
             ]
         })

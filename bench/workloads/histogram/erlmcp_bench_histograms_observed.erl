@@ -54,8 +54,7 @@ losses() ->
         ])
      || {Id, Modes, Count} <- [
             {lost_of_1m, [quick], ?MILLION},
-            {lost_of_10m, [standard], 10 * ?MILLION},
-            {lost_of_100m, [full], 100 * ?MILLION}
+            {lost_of_100m, [standard, full], 100 * ?MILLION}
         ]
     ].
 
