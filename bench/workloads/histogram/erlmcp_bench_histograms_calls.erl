@@ -149,7 +149,9 @@ of_snapshot(Calls) ->
         #{calls => Calls(Of, Snapshot), close => fun() -> close(Of, Histogram) end}
     end))#{name := Name}.
 
-%% A million values, half of them by each of two processes.
+%% A million values, half of them by each of two processes, which is more than some can take.
+fill(#{one_at_a_time := true, record_all := Record}, Histogram) ->
+    Record(Histogram, ?WORKLOADS:latencies(?MILLION));
 fill(#{record_all := Record}, Histogram) ->
     {First, Second} = lists:split(?MILLION div 2, ?WORKLOADS:latencies(?MILLION)),
     Workers = [spawn_monitor(fun() -> Record(Histogram, Values) end) || Values <- [First, Second]],

@@ -23,6 +23,8 @@
     summary => fun((histogram()) -> #{atom() => number()}),
     %% How far off a quantile is at most, as a part of its value.
     error => float(),
+    %% Only one process may record at a time.
+    one_at_a_time => true,
     drop := fun((histogram()) -> term())
 }.
 
@@ -195,6 +197,7 @@ hdr_histogram() ->
                     end,
                     %% Three digits are told.
                     error => 0.005,
+                    one_at_a_time => true,
                     drop => fun hdr_histogram:close/1
                 }
             ];
