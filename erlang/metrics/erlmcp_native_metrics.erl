@@ -19,7 +19,8 @@ The metrics that are there by default, collectors and telemetry are explained in
 -export([with_labels/2, remove_series/2, reset/1]).
 -export([inc/1, inc/2, dec/1, dec/2, set/2]).
 -export([observe/2, observe/3, start/0, stop/2, stop/3, time/2]).
--export([value/1, histogram/1]).
+-export([mark/1, mark/2]).
+-export([value/1, histogram/1, rate/1]).
 -export([collect/0, add_collector/2, remove_collector/1]).
 -export([format_error/2]).
 -export_type([
@@ -28,7 +29,7 @@ The metrics that are there by default, collectors and telemetry are explained in
 
 -type name() :: atom() | binary().
 %% `erlmcp_requests', `erlmcp_requests_total' and their binaries are the same counter.
--type type() :: counter | up_down_counter | gauge | histogram.
+-type type() :: counter | up_down_counter | gauge | histogram | rate.
 -type label_value() :: binary() | atom() | integer().
 %% Shown as text: `200' and `<<"200">>' are the same. Of more than 1,024 bytes, it has no series of
 %% its own.
@@ -37,7 +38,8 @@ The metrics that are there by default, collectors and telemetry are explained in
 -opaque handle() ::
     {counter | up_down_counter, counters:counters_ref(), pos_integer()}
     | {gauge, atomics:atomics_ref(), 1}
-    | {histogram, erlmcp_native_histogram:handle(), name()}.
+    | {histogram, erlmcp_native_histogram:handle(), name()}
+    | {rate, erlmcp_native_rate:handle(), name()}.
 -type metric() :: handle() | name() | {name(), labels()}.
 -type exemplar() :: #{name() => label_value()}.
 
@@ -51,13 +53,16 @@ The metrics that are there by default, collectors and telemetry are explained in
     scale => number(),
     bounds => [number(), ...],
     precision => 5..10,
-    max => pos_integer()
+    max => pos_integer(),
+    windows => boolean(),
+    half_life => pos_integer()
 }.
 %% What a family is made with:
 %%
 %% `name': letters, digits and `_'. A counter is exposed with `_total' at the end, given or not.
 %% `type': a `counter' grows, an `up_down_counter' is one that may fall, a `gauge' is a float that is
-%% set, a `histogram' counts how large values are.
+%% set, a `histogram' counts how large values are, a `rate' tells events a second in windows of the
+%% last second to the last day, each shown as a gauge with the label `window'.
 %% `help': what it means, for who reads the dashboard.
 %% `unit': in which it is exposed, as `seconds' or `bytes'; the name must end in it. Default: none.
 %% `labels': names of labels; default: none. Beginning with `__', and `le' and `quantile', they are
@@ -68,7 +73,8 @@ The metrics that are there by default, collectors and telemetry are explained in
 %% histograms of `seconds', which record nanoseconds.
 %% `bounds': for a histogram, of the buckets of the text formats, ascending, as exposed. Default: those of
 %% a latency from 1 ms to 10 s for `seconds', else powers of ten up to ten million.
-%% `precision', `max': those of erlmcp_native_histogram:new/1; the values recorded are integers.
+%% `precision', `max', `windows', `half_life': those of erlmcp_native_histogram:new/1; the values
+%% recorded are integers.
 
 -type family() :: {
     Name :: binary(),
@@ -171,7 +177,7 @@ remove_series(Name, Labels) ->
     done(erlmcp_native_metrics_registry:remove_series(Family, Values), Call).
 
 ?DOC("""
-Sets all series of a family to zero, created now. What is recorded at the same moment may be lost.
+Sets all series of a family to zero, created now; rates forget by themselves. What is recorded at the same moment may be lost.
 """).
 -spec reset(Name :: name()) -> ok.
 reset(Name) ->
@@ -331,13 +337,33 @@ time(Metric, Fun) when is_function(Fun, 0) ->
 time(Metric, Fun) ->
     erlmcp_native_error:badarg(?CALL(time, [Metric, Fun]), 2, "not a fun without arguments").
 
+?DOC("""
+As `mark/2` of one event.
+""").
+-spec mark(Metric :: metric()) -> ok.
+mark(Metric) ->
+    mark(Metric, 1).
+
+?DOC("""
+Counts so many events of a rate, from 0 to 2 ^ 64 - 1.
+""").
+-spec mark(Metric :: metric(), Events :: non_neg_integer()) -> ok.
+mark({rate, Rate, _} = Metric, Events) ->
+    recorded(erlmcp_native_nif:rate_mark(Rate, Events), mark, Metric, Events);
+mark(Metric, Events) ->
+    Rate = a_rate(Metric, ?CALL(mark, [Metric, Events])),
+    recorded(erlmcp_native_nif:rate_mark(Rate, Events), mark, Metric, Events).
+
 recorded(ok, _Function, _Metric, _Value) ->
     ok;
 %% Its series was removed.
-recorded(invalid_histogram, _Function, _Metric, _Value) ->
+recorded(Gone, _Function, _Metric, _Value) when Gone =:= invalid_histogram; Gone =:= invalid_rate ->
     ok;
 recorded(_, observe, Metric, Value) ->
     erlmcp_native_error:badarg(?CALL(observe, [Metric, Value]), 2, "not an integer from 0");
+recorded(_, mark, Metric, Value) ->
+    Why = "not an integer from 0 to 2 ^ 64 - 1",
+    erlmcp_native_error:badarg(?CALL(mark, [Metric, Value]), 2, Why);
 recorded(_, stop, Metric, Value) ->
     erlmcp_native_error:badarg(?CALL(stop, [Metric, Value]), 2, "not what start/0 gave").
 
@@ -350,7 +376,8 @@ What a counter or a gauge is at, as recorded. Makes no series: what has none is 
 value(Metric) ->
     Call = ?CALL(value, [Metric]),
     case existing(Metric, Call) of
-        {histogram, _, _} -> erlmcp_native_error:badarg(Call, 1, "a histogram");
+        {Type, _, _} when Type =:= histogram; Type =:= rate ->
+            erlmcp_native_error:badarg(Call, 1, io_lib:format("a ~tw", [Type]));
         none -> 0;
         Handle -> erlmcp_native_metrics_record:read(Handle)
     end.
@@ -361,6 +388,13 @@ The histogram of a series, made if there is none, for all that `erlmcp_native_hi
 -spec histogram(Metric :: metric()) -> erlmcp_native_histogram:handle().
 histogram(Metric) ->
     a_histogram(Metric, ?CALL(histogram, [Metric])).
+
+?DOC("""
+The rate of a series, made if there is none, for `erlmcp_native_rate:read/1`.
+""").
+-spec rate(Metric :: metric()) -> erlmcp_native_rate:handle().
+rate(Metric) ->
+    a_rate(Metric, ?CALL(rate, [Metric])).
 
 ?DOC("""
 All families with what they are at, and those of the collectors, sorted by name: what
@@ -457,13 +491,19 @@ histogram_handle(Metric, Call) ->
         _ -> erlmcp_native_error:badarg(Call, 1, "not a histogram")
     end.
 
+a_rate(Metric, Call) ->
+    case handle(Metric, Call) of
+        {rate, Rate, _} -> Rate;
+        _ -> erlmcp_native_error:badarg(Call, 1, "not a rate")
+    end.
+
 %% Asked when something is wrong already, or not known to be of a series.
 is_handle({Type, Ref, At}) when Type =:= counter; Type =:= up_down_counter ->
     holds(fun counters:info/1, Ref, At);
 is_handle({gauge, Ref, 1}) ->
     holds(fun atomics:info/1, Ref, 1);
-is_handle({histogram, Histogram, _}) ->
-    is_integer(Histogram);
+is_handle({Type, Native, _}) when Type =:= histogram; Type =:= rate ->
+    is_integer(Native);
 is_handle(_) ->
     false.
 

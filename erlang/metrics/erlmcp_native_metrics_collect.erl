@@ -50,21 +50,27 @@ exposed(#family{labels = Names} = Family, Rows, Exemplars) ->
         Family#family.unit,
         Family#family.scale,
         Family#family.bounds,
-        [series(Row, Names, Exemplars) || Row <- Rows]
+        lists:foldl(fun(Row, Acc) -> series(Row, Names, Exemplars, Acc) end, [], Rows)
     }.
 
 exposed_type(up_down_counter) -> gauge;
+exposed_type(rate) -> gauge;
 exposed_type(Type) -> Type.
 
-series({{_, overflow}, Handle, Created}, _Names, Exemplars) ->
-    series([{?OVERFLOW_LABEL, <<"true">>}], Handle, Created, Exemplars);
-series({{_, Values}, Handle, Created}, Names, Exemplars) ->
-    series(lists:zip(Names, Values), Handle, Created, Exemplars).
+series({{_, overflow}, Handle, Created}, _Names, Exemplars, Acc) ->
+    series_of([{?OVERFLOW_LABEL, <<"true">>}], Handle, Created, Exemplars, Acc);
+series({{_, Values}, Handle, Created}, Names, Exemplars, Acc) ->
+    series_of(lists:zip(Names, Values), Handle, Created, Exemplars, Acc).
 
-series(Labels, {histogram, Histogram, _}, Created, Exemplars) ->
-    {Labels, Histogram, Created, maps:get(Histogram, Exemplars, [])};
-series(Labels, Handle, Created, _Exemplars) ->
-    {Labels, erlmcp_native_metrics_record:read(Handle), Created, []}.
+series_of(Labels, {histogram, Histogram, _}, Created, Exemplars, Acc) ->
+    [{Labels, Histogram, Created, maps:get(Histogram, Exemplars, [])} | Acc];
+series_of(Labels, {rate, Rate, _}, Created, _Exemplars, Acc) ->
+    [
+        {Labels ++ [{<<"window">>, Window}], PerSecond, Created, []}
+     || {Window, PerSecond} <- erlmcp_native_metrics_record:windows(Rate)
+    ] ++ Acc;
+series_of(Labels, Handle, Created, _Exemplars, Acc) ->
+    [{Labels, erlmcp_native_metrics_record:read(Handle), Created, []} | Acc].
 
 %% By histogram.
 exemplars() ->

@@ -12,6 +12,8 @@
 -define(MAX_HELP, 4096).
 -define(MAX_BOUNDS, 256).
 -define(MAX_SERIES, 1_000_000).
+%% In milliseconds, a year.
+-define(MAX_HALF_LIFE, 31_536_000_000).
 %% OpenMetrics 1.0: names and values of an exemplar's labels together, in characters.
 -define(MAX_EXEMPLAR, 128).
 
@@ -49,7 +51,7 @@ family(Opts, Call) when is_map(Opts) ->
         max_series = maps:get(max_series, Opts, 1_000),
         scale = maps:get(scale, Opts, scale(Type, Unit)),
         bounds = bounds(Type, Opts, Unit),
-        native = maps:with([precision, max, windows], Opts)
+        native = maps:with([precision, max, windows, half_life], Opts)
     };
 family(_Opts, Call) ->
     erlmcp_native_error:badarg(Call, 1, "not a map of options").
@@ -68,6 +70,8 @@ is_option(scale, V, _) -> is_number(V) andalso V > 0;
 is_option(bounds, V, histogram) -> are_bounds(V);
 is_option(precision, V, histogram) -> is_integer(V) andalso V >= 5 andalso V =< 10;
 is_option(max, V, histogram) -> is_integer(V) andalso V >= 1 andalso V < 1 bsl 64;
+is_option(windows, V, histogram) -> is_boolean(V);
+is_option(half_life, V, histogram) -> is_integer(V) andalso V >= 1 andalso V =< ?MAX_HALF_LIFE;
 is_option(_, _, _) -> false.
 
 %% Without what is exposed only.

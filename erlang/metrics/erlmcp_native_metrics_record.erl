@@ -7,7 +7,7 @@
 %% `counters:add' takes 21.5 ns and a NIF no less. So are gauges: an atomic that holds the bits of a
 %% double.
 
--export([read/1, set_gauge/2, add_gauge/2, reset/1, remove/1, exemplar/4]).
+-export([read/1, windows/1, set_gauge/2, add_gauge/2, reset/1, remove/1, exemplar/4]).
 
 %% What collect/0 shows.
 -spec read(erlmcp_native_metrics:handle()) -> number().
@@ -18,6 +18,20 @@ read({Type, Ref, At}) when Type =:= counter; Type =:= up_down_counter ->
     counters:get(Ref, At);
 read({histogram, Histogram, _Key}) ->
     Histogram.
+
+%% Events a second in each window, which has its name; none of a rate that has gone.
+-spec windows(non_neg_integer()) -> [{binary(), float()}].
+windows(Rate) ->
+    case erlmcp_native_nif:rate_read(Rate) of
+        {_Total, _Decaying, Windows} -> [{window(Window), PerSecond} || {Window, PerSecond} <- Windows];
+        invalid_rate -> []
+    end.
+
+window(Milliseconds) when Milliseconds rem 3_600_000 =:= 0 -> in(Milliseconds div 3_600_000, $h);
+window(Milliseconds) when Milliseconds rem 60_000 =:= 0 -> in(Milliseconds div 60_000, $m);
+window(Milliseconds) -> in(Milliseconds div 1_000, $s).
+
+in(Count, Unit) -> <<(integer_to_binary(Count))/binary, Unit>>.
 
 -spec set_gauge(atomics:atomics_ref(), number()) -> ok.
 set_gauge(Ref, Value) ->
@@ -38,14 +52,22 @@ add_gauge(Ref, Change, Bits) ->
 
 -spec reset(erlmcp_native_metrics:handle()) -> ok.
 reset({gauge, Ref, 1}) -> atomics:put(Ref, 1, 0);
-reset({histogram, Histogram, _Key}) -> erlmcp_native_histogram:reset(Histogram);
+reset({histogram, Histogram, _Key}) ->
+    _ = erlmcp_native_nif:histogram_reset(Histogram),
+    ok;
+%% It forgets by itself.
+reset({rate, _Rate, _Key}) -> ok;
 reset({_Type, Ref, At}) -> counters:put(Ref, At, 0).
 
 %% Ends what is native of it. The rest goes when nobody has the handle.
 -spec remove(erlmcp_native_metrics:handle()) -> ok.
 remove({histogram, Histogram, _Key}) ->
-    ok = erlmcp_native_histogram:delete(Histogram),
+    %% Whoever asked for it may have deleted it.
+    _ = erlmcp_native_nif:histogram_delete(Histogram),
     _ = ets:match_delete(?EXEMPLARS, {{Histogram, '_'}, '_', '_', '_'}),
+    ok;
+remove({rate, Rate, _Key}) ->
+    _ = erlmcp_native_nif:rate_delete(Rate),
     ok;
 remove(_Handle) ->
     ok.

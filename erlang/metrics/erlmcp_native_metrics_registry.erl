@@ -312,6 +312,12 @@ make_handle(#family{key = Key, type = histogram, native = Native}, State) ->
         {ok, {histogram, erlmcp_native_histogram:new(Native#{owner => owner()}), Key}, State}
     catch
         error:system_limit -> {error, system_limit}
+    end;
+make_handle(#family{key = Key, type = rate}, State) ->
+    try
+        {ok, {rate, erlmcp_native_rate:new(#{owner => owner()}), Key}, State}
+    catch
+        error:system_limit -> {error, system_limit}
     end.
 
 owner() ->
