@@ -30,7 +30,7 @@
 ]).
 
 -import(erlmcp_native_test_cache, [until/1, parallel/2]).
--import(erlmcp_native_test_metrics, [badarg/2, new/2, new/3, series/1, family/1, family/2]).
+-import(erlmcp_native_test_metrics, [badarg/2, new/2, new/3, series/1, family/1, family/2, summary/1]).
 
 -define(m, erlmcp_native_metrics).
 
@@ -112,9 +112,9 @@ histograms(_) ->
     Histogram = ?m:histogram({took_seconds, [<<"0">>]}),
     ?assertEqual(Histogram, ?m:histogram(Handle)),
     ?assert(lists:keymember(Histogram, 2, Series)),
-    ?assertMatch(#{count := 51}, erlmcp_native_histogram:summary(Histogram)),
+    ?assertMatch(#{count := 51}, summary(Histogram)),
     ok = ?m:reset(took_seconds),
-    ?assertMatch(#{count := 0}, erlmcp_native_histogram:summary(Histogram)),
+    ?assertMatch(#{count := 0}, summary(Histogram)),
     [badarg(2, fun() -> ?m:observe(Metric, Value) end) || Value <- [-1, 1.5, a], Metric <- [Handle, {took_seconds, [0]}]],
     badarg(1, fun() -> ?m:value(Handle) end),
     badarg(1, fun() -> ?m:inc(Handle) end),
@@ -132,7 +132,7 @@ timing(_) ->
     ok = ?m:stop({took, []}, Since, #{trace_id => abc}),
     ?assertEqual({answer, 1}, ?m:time(took, fun() -> {answer, 1} end)),
     ?assertExit(why, ?m:time(Handle, fun() -> exit(why) end)),
-    #{count := 5, min := Min} = erlmcp_native_histogram:summary(?m:histogram(took)),
+    #{count := 5, min := Min} = summary(?m:histogram(took)),
     ?assert(Min >= 0),
     badarg(2, fun() -> ?m:stop(Handle, a) end),
     badarg(2, fun() -> ?m:stop(took, a) end),
@@ -147,8 +147,8 @@ histogram_options(_) ->
     Info = ?m:info(took),
     ?assertEqual(maps:without([name, help], Opts), maps:with(maps:keys(Opts) -- [name, help], Info)),
     ?m:observe(took, 2000),
-    ?assertMatch(#{count := 1, overflow := 1}, erlmcp_native_histogram:summary(?m:histogram(took))),
-    ?assertMatch([_ | _], erlmcp_native_histogram:windows(?m:histogram(took))).
+    ?assertMatch(#{count := 1, overflow := 1}, summary(?m:histogram(took))),
+    ?assertMatch([_ | _], erlmcp_native_nif:histogram_windows(?m:histogram(took))).
 
 %% The last one of each bucket.
 exemplars(_) ->
@@ -164,7 +164,7 @@ exemplars(_) ->
     ),
     After = erlang:system_time(millisecond) / 1000,
     [?assert(Time >= Before andalso Time =< After) || {_, _, Time} <- Exemplars],
-    ?assertMatch(#{count := 9}, erlmcp_native_histogram:summary(Histogram)),
+    ?assertMatch(#{count := 9}, summary(Histogram)),
     %% 128 characters are the most.
     ok = ?m:observe(took, 1, #{id => binary:copy(<<"é"/utf8>>, 126)}),
     badarg(3, fun() -> ?m:observe(took, 1, #{id => binary:copy(<<"é"/utf8>>, 127)}) end),
@@ -176,7 +176,7 @@ wrong_exemplars(_) ->
     [badarg(3, fun() -> ?m:observe(took, 1, Exemplar) end) || Exemplar <- Wrong],
     badarg(2, fun() -> ?m:observe(took, -1, #{a => b}) end),
     badarg(1, fun() -> ?m:observe(erlmcp_active_sessions, 1, #{a => b}) end),
-    ?assertMatch(#{count := 0}, erlmcp_native_histogram:summary(?m:histogram(took))).
+    ?assertMatch(#{count := 0}, summary(?m:histogram(took))).
 
 exemplars_go_with_their_series(_) ->
     new(took, histogram, [a]),
@@ -206,10 +206,10 @@ removed_histogram(_) ->
     ?assertEqual(ok, ?m:observe(Handle, 1)),
     ?assertEqual(ok, ?m:observe(Handle, 1, #{a => b})),
     ?assertEqual(ok, ?m:stop(Handle, ?m:start())),
-    ?assertError(badarg, erlmcp_native_histogram:summary(Histogram)),
+    ?assertError(badarg, erlmcp_native_histogram:info(Histogram)),
     ?assertEqual([], series(took)),
     ok = ?m:observe({took, [1]}, 1),
-    ?assertMatch(#{count := 1}, erlmcp_native_histogram:summary(?m:histogram({took, [1]}))),
+    ?assertMatch(#{count := 1}, summary(?m:histogram({took, [1]}))),
     %% Somebody deletes what is the registry's.
     ok = erlmcp_native_histogram:delete(?m:histogram({took, [1]})),
     ok = ?m:reset(took),
@@ -258,7 +258,7 @@ parallel_histograms(_) ->
     parallel(8, fun(P) -> [?m:observe({took, [I rem 10]}, I * P) || I <- lists:seq(1, Count)] end),
     Series = series(took),
     ?assertEqual(10, length(Series)),
-    ?assertEqual(8 * Count, lists:sum([maps:get(count, erlmcp_native_histogram:summary(H)) || {_, H} <- Series])).
+    ?assertEqual(8 * Count, lists:sum([maps:get(count, summary(H)) || {_, H} <- Series])).
 
 %% While series come and go.
 parallel_collecting(_) ->
@@ -329,7 +329,7 @@ collector(_) ->
     ?assert(?m:remove_collector(mine)),
     ?assertNot(?m:remove_collector(mine)),
     ?assertEqual(false, family(mine)),
-    Snapshot = erlmcp_native_histogram:to_binary(erlmcp_native_histogram:new()),
+    Snapshot = erlmcp_native_histogram:snapshot(erlmcp_native_histogram:new()),
     Full = {<<"full_seconds">>, histogram, <<"é"/utf8>>, <<"seconds">>, 0.1, [1, 2.0], [
         {[{<<"a">>, <<"é"/utf8>>}], Snapshot, 1, [{[{<<"id">>, <<"1">>}], 0.5, 2}]}
     ]},

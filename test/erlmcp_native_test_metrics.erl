@@ -2,7 +2,7 @@
 -module(erlmcp_native_test_metrics).
 -include_lib("stdlib/include/assert.hrl").
 
--export([restart/0, new/2, new/3, series/1, family/1, family/2, badarg/2, badarg/3]).
+-export([restart/0, new/2, new/3, series/1, family/1, family/2, summary/1, badarg/2, badarg/3]).
 
 -define(m, erlmcp_native_metrics).
 
@@ -26,6 +26,8 @@ family(Name) -> family(Name, ?m:collect()).
 
 family(Name, Families) when is_atom(Name) -> family(atom_to_binary(Name), Families);
 family(Name, Families) -> lists:keyfind(Name, 1, Families).
+
+summary(Histogram) -> erlmcp_native_nif:histogram_summary(Histogram).
 
 %% As the shell sees it: where it was raised, and which argument was wrong.
 badarg(At, Fun) -> badarg(?m, At, Fun).
