@@ -4,7 +4,7 @@
 
 %% What callers give beside a histogram, checked and as the NIFs take it.
 
--export([new/2, quantiles/3, bounds/3, check/4]).
+-export([new/2, check/4]).
 
 -define(PRECISION, 7).
 -define(BITS, 42).
@@ -35,28 +35,6 @@ is_new(_, _) -> false.
 
 bits(Max, Bits) when Max < 1 bsl Bits -> Bits;
 bits(Max, Bits) -> bits(Max, Bits + 1).
-
-%% As floats.
--spec quantiles(term(), pos_integer(), erlmcp_native_error:call()) -> [float()].
-quantiles([Quantile | More], At, Call) when is_number(Quantile), Quantile >= 0, Quantile =< 1 ->
-    [float(Quantile) | quantiles(More, At, Call)];
-quantiles([], _At, _Call) ->
-    [];
-quantiles(_, At, Call) ->
-    erlmcp_native_error:badarg(Call, At, "not a list of numbers from 0 to 1").
-
--spec bounds(term(), pos_integer(), erlmcp_native_error:call()) -> ok.
-bounds([], _At, _Call) ->
-    ok;
-bounds([Bound | More], At, Call) when is_number(Bound) ->
-    case More of
-        [Next | _] when is_number(Next), Next < Bound ->
-            erlmcp_native_error:badarg(Call, At, "a bound is below the one before it");
-        _ ->
-            bounds(More, At, Call)
-    end;
-bounds(_, At, Call) ->
-    erlmcp_native_error:badarg(Call, At, "not a list of numbers").
 
 %% Whether a term is a map of options that Is knows.
 -spec check(fun((term(), term()) -> boolean()), term(), pos_integer(), erlmcp_native_error:call()) ->

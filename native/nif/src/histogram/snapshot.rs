@@ -55,7 +55,7 @@ unsafe fn elements<T>(
 ///
 /// # Safety
 /// `env` must be the calling environment and `term` a term of it.
-unsafe fn number(env: *mut ErlNifEnv, term: ErlNifTerm) -> Option<f64> {
+pub unsafe fn number(env: *mut ErlNifEnv, term: ErlNifTerm) -> Option<f64> {
     let (mut float, mut unsigned, mut signed) = (0.0, 0, 0);
     // SAFETY: the caller's promise.
     unsafe {

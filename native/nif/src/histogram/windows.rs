@@ -40,12 +40,15 @@ pub unsafe fn asked(
     half_life: ErlNifTerm,
 ) -> Option<Asked> {
     let mut milliseconds = 0;
-    // SAFETY: the caller's promise.
-    let is_number = unsafe { enif_get_uint64(env, half_life, &mut milliseconds) != 0 };
-    let half_life = match milliseconds {
-        0 if !is_number && half_life == atoms::none().as_c_arg() => None,
-        0 => return None,
-        milliseconds => Some(milliseconds),
+    let half_life = if half_life == atoms::none().as_c_arg() {
+        None
+    } else {
+        // SAFETY: the caller's promise. What is no number leaves anything behind.
+        let is_number = unsafe { enif_get_uint64(env, half_life, &mut milliseconds) != 0 };
+        if !is_number || milliseconds == 0 {
+            return None;
+        }
+        Some(milliseconds)
     };
     let windows = match windows {
         term if term == atoms::r#true().as_c_arg() => true,
@@ -160,11 +163,8 @@ unsafe fn read_quantiles(env: *mut ErlNifEnv, list: ErlNifTerm) -> Option<Vec<f6
     // SAFETY: the caller's promise.
     unsafe {
         while let Some((head, tail)) = super::record::cell(env, rest) {
-            let mut quantile = 0.0;
-            if enif_get_double(env, head, &mut quantile) == 0
-                || !quantiles::is_valid(quantile)
-                || quantiles.len() == MOST_QUANTILES
-            {
+            let quantile = super::snapshot::number(env, head)?;
+            if !quantiles::is_valid(quantile) || quantiles.len() == MOST_QUANTILES {
                 return None;
             }
             quantiles.push(quantile);
