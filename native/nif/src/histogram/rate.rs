@@ -5,6 +5,7 @@ use super::keeper::{self, Kept};
 use super::registry::{tried, Identified, Identity, Registry};
 use super::Fault;
 use crate::atoms;
+use crate::boundary::small;
 use histogram_core::meter::{Meter, Rates};
 use histogram_core::windows::WINDOWS;
 use parking_lot::Mutex;
@@ -78,17 +79,29 @@ unsafe fn rate_whereis(
 }
 reading_nif!("rate_whereis", 1, rate_whereis);
 
+/// # Safety
+/// `env` must be the calling environment and `term` a term of it.
+#[cold]
+#[inline(never)]
+unsafe fn large(env: *mut ErlNifEnv, term: ErlNifTerm) -> Option<u64> {
+    let mut events = 0;
+    // SAFETY: the caller's promise.
+    let is_number = unsafe { enif_get_uint64(env, term, &mut events) != 0 };
+    is_number.then_some(events)
+}
+
 unsafe fn rate_mark(
     env: *mut ErlNifEnv,
     args: &[ErlNifTerm; 2],
     _is_dirty: bool,
 ) -> Result<ErlNifTerm, Fault> {
-    let mut events = 0;
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
-        if enif_get_uint64(env, args[1], &mut events) == 0 {
-            return Err(Fault::Wrong(atoms::invalid_value()));
-        }
+        let events = match small(args[1]) {
+            Some(events) => u64::try_from(events).ok(),
+            None => large(env, args[1]),
+        };
+        let events = events.ok_or(Fault::Wrong(atoms::invalid_value()))?;
         RATES.with(env, args[0], |rate, section| {
             rate.meter.mark(section.thread(), events);
             atoms::ok().as_c_arg()
