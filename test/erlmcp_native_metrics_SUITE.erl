@@ -5,6 +5,7 @@
 
 -export([all/0, suite/0, init_per_suite/1, end_per_suite/1, init_per_testcase/2]).
 -export([
+    properties/1,
     wrong_options/1,
     wrong_arguments/1,
     no_such_metric/1,
@@ -38,6 +39,7 @@
 
 all() ->
     [
+        properties,
         wrong_options,
         wrong_arguments,
         no_such_metric,
@@ -76,6 +78,13 @@ end_per_suite(_) -> ok.
 init_per_testcase(_, Config) ->
     ok = erlmcp_native_test_metrics:restart(),
     Config.
+
+properties(_) ->
+    %% Collecting is of the registry alone.
+    application:set_env(erlmcp_native, standard_metrics, false),
+    ok = erlmcp_native_test_metrics:restart(),
+    application:unset_env(erlmcp_native, standard_metrics),
+    erlmcp_native_test_proper:check(prop_metrics).
 
 %%% Options and arguments
 

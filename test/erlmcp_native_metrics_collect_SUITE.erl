@@ -136,6 +136,8 @@ timing(_) ->
     ?assert(Min >= 0),
     badarg(2, fun() -> ?m:stop(Handle, a) end),
     badarg(2, fun() -> ?m:stop(took, a) end),
+    badarg(2, fun() -> ?m:stop(took, a, #{}) end),
+    badarg(3, fun() -> ?m:stop(took, Since, a) end),
     ?assertMatch({_, _, _, _, _, _, [{[], _, _, [{[{<<"trace_id">>, <<"abc">>}], _, _}]}]}, family(took)).
 
 histogram_options(_) ->

@@ -24,7 +24,8 @@ The metrics that are there by default, collectors and telemetry are explained in
 -export([collect/0, add_collector/2, remove_collector/1]).
 -export([format_error/2]).
 -export_type([
-    name/0, type/0, opts/0, labels/0, label_value/0, handle/0, metric/0, exemplar/0, family/0, series/0
+    name/0, type/0, opts/0, labels/0, label_value/0, handle/0, metric/0, timestamp/0, exemplar/0,
+    family/0, series/0
 ]).
 
 -type name() :: atom() | binary().
@@ -35,11 +36,8 @@ The metrics that are there by default, collectors and telemetry are explained in
 %% its own.
 -type labels() :: [label_value()] | #{name() => label_value()}.
 %% In the order of the family's labels, or by name, where those that are missing are empty.
--opaque handle() ::
-    {counter | up_down_counter, counters:counters_ref(), pos_integer()}
-    | {gauge, atomics:atomics_ref(), 1}
-    | {histogram, erlmcp_native_histogram:handle(), name()}
-    | {rate, erlmcp_native_rate:handle(), name()}.
+-opaque handle() :: erlmcp_native_metrics_record:native().
+-opaque timestamp() :: integer().
 -type metric() :: handle() | name() | {name(), labels()}.
 -type exemplar() :: #{name() => label_value()}.
 
@@ -89,7 +87,7 @@ The metrics that are there by default, collectors and telemetry are explained in
 %% one; Bounds are exposed values.
 -type series() :: {
     Labels :: [{binary(), binary()}],
-    Value :: number() | erlmcp_native_histogram:readable(),
+    Value :: number() | erlmcp_native_histogram:histogram() | erlmcp_native_histogram:snapshot(),
     Created :: number(),
     Exemplars :: [{Labels :: [{binary(), binary()}], Value :: number(), Time :: number()}]
 }.
@@ -299,14 +297,14 @@ keep_exemplar(Histogram, Key, Value, Labels) ->
 ?DOC("""
 The time, for `stop/2`: see `erlmcp_native_histogram:start/0`.
 """).
--spec start() -> erlmcp_native_histogram:timestamp().
+-spec start() -> timestamp().
 start() ->
     erlmcp_native_nif:clock_start().
 
 ?DOC("""
 Counts the nanoseconds since `start/0` in a histogram, which should be one of `seconds`.
 """).
--spec stop(Metric :: metric(), Since :: erlmcp_native_histogram:timestamp()) -> ok.
+-spec stop(Metric :: metric(), Since :: timestamp()) -> ok.
 stop({histogram, Histogram, _} = Metric, Since) ->
     recorded(erlmcp_native_nif:histogram_stop(Histogram, Since), stop, Metric, Since);
 stop(Metric, Since) ->
@@ -316,11 +314,14 @@ stop(Metric, Since) ->
 ?DOC("""
 As `stop/2`, keeping an exemplar: see `observe/3`.
 """).
--spec stop(
-    Metric :: metric(), Since :: erlmcp_native_histogram:timestamp(), Exemplar :: exemplar()
-) -> ok.
+-spec stop(Metric :: metric(), Since :: timestamp(), Exemplar :: exemplar()) -> ok.
 stop(Metric, Since, Exemplar) ->
-    observe(Metric, erlmcp_native_histogram:elapsed(Since), Exemplar).
+    try erlmcp_native_nif:clock_elapsed(Since) of
+        Elapsed -> observe(Metric, Elapsed, Exemplar)
+    catch
+        error:badarg ->
+            erlmcp_native_error:badarg(?CALL(stop, [Metric, Since, Exemplar]), 2, "not what start/0 gave")
+    end.
 
 ?DOC("""
 Counts the nanoseconds that a fun takes in a histogram, also where it raises, and gives its answer.

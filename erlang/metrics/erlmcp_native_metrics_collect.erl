@@ -11,6 +11,8 @@
 -include_lib("kernel/include/logger.hrl").
 
 -export([collect/0, add/2, remove/1]).
+%% Processes
+-export([watch/3, run/1]).
 
 -define(TIMEOUT, 1_000).
 
@@ -94,7 +96,7 @@ sweep(Exemplars, Rows) ->
 %%% Collectors
 
 collectors() ->
-    Results = run(ets:tab2list(?COLLECTORS)),
+    Results = results(ets:tab2list(?COLLECTORS)),
     {Families, _Names} = lists:foldl(fun take/2, {[], #{}}, lists:keysort(1, Results)),
     Families.
 
@@ -141,35 +143,38 @@ failed(Name, Kind, Reason) ->
     end.
 
 %% The outcome of each: {ok, Term}, {raised, Reason} or timeout.
-run([]) ->
+results([]) ->
     [];
-run(Collectors) ->
+results(Collectors) ->
     Timeout = application:get_env(erlmcp_native, collector_timeout, ?TIMEOUT),
-    Caller = self(),
-    {_, Monitor} = spawn_monitor(fun() -> exit({outcomes, watch(Collectors, Caller, Timeout)}) end),
+    {_, Monitor} = spawn_monitor(?MODULE, watch, [Collectors, self(), Timeout]),
     receive
         {'DOWN', Monitor, _, _, {outcomes, Outcomes}} -> Outcomes;
         {'DOWN', Monitor, _, _, Reason} -> [{Name, {raised, Reason}} || {Name, _} <- Collectors]
     end.
 
+?DOC(false).
+-spec watch([{atom(), fun(() -> term())}], pid(), timeout()) -> no_return().
 watch(Collectors, Caller, Timeout) ->
     CallerMonitor = monitor(process, Caller),
     Running = maps:from_list([start(Name, Fun) || {Name, Fun} <- Collectors]),
     Deadline = erlang:monotonic_time(millisecond) + Timeout,
-    outcomes(Running, CallerMonitor, Deadline, []).
+    exit({outcomes, outcomes(Running, CallerMonitor, Deadline, [])}).
 
 start(Name, Fun) ->
-    Run = fun() ->
-        exit(
-            try
-                {collected, Fun()}
-            catch
-                _:Reason -> {raised, Reason}
-            end
-        )
-    end,
-    {Pid, Monitor} = spawn_monitor(Run),
+    {Pid, Monitor} = spawn_monitor(?MODULE, run, [Fun]),
     {Monitor, {Name, Pid}}.
+
+?DOC(false).
+-spec run(fun(() -> term())) -> no_return().
+run(Fun) ->
+    exit(
+        try
+            {collected, Fun()}
+        catch
+            _:Reason -> {raised, Reason}
+        end
+    ).
 
 outcomes(Running, _Caller, _Deadline, Outcomes) when map_size(Running) =:= 0 ->
     Outcomes;

@@ -8,9 +8,17 @@
 %% double.
 
 -export([read/1, windows/1, set_gauge/2, add_gauge/2, reset/1, remove/1, exemplar/4]).
+-export_type([native/0]).
+
+%% What a handle is. Key is the family's.
+-type native() ::
+    {counter | up_down_counter, counters:counters_ref(), At :: pos_integer()}
+    | {gauge, atomics:atomics_ref(), 1}
+    | {histogram, erlmcp_native_histogram:handle(), Key :: atom() | binary()}
+    | {rate, erlmcp_native_rate:handle(), Key :: atom() | binary()}.
 
 %% What collect/0 shows.
--spec read(erlmcp_native_metrics:handle()) -> number().
+-spec read(native()) -> number().
 read({gauge, Ref, 1}) ->
     <<Value/float>> = <<(atomics:get(Ref, 1)):64>>,
     Value;
@@ -50,7 +58,7 @@ add_gauge(Ref, Change, Bits) ->
         Other -> add_gauge(Ref, Change, Other)
     end.
 
--spec reset(erlmcp_native_metrics:handle()) -> ok.
+-spec reset(native()) -> ok.
 reset({gauge, Ref, 1}) -> atomics:put(Ref, 1, 0);
 reset({histogram, Histogram, _Key}) ->
     _ = erlmcp_native_nif:histogram_reset(Histogram),
@@ -60,7 +68,7 @@ reset({rate, _Rate, _Key}) -> ok;
 reset({_Type, Ref, At}) -> counters:put(Ref, At, 0).
 
 %% Ends what is native of it. The rest goes when nobody has the handle.
--spec remove(erlmcp_native_metrics:handle()) -> ok.
+-spec remove(native()) -> ok.
 remove({histogram, Histogram, _Key}) ->
     %% Whoever asked for it may have deleted it.
     _ = erlmcp_native_nif:histogram_delete(Histogram),

@@ -30,7 +30,7 @@
 -define(RETRY, 1).
 
 -type key() :: {atom() | binary(), [binary()] | overflow}.
--type series_row() :: {key(), erlmcp_native_metrics:handle(), Created :: float()}.
+-type series_row() :: {key(), erlmcp_native_metrics_record:native(), Created :: float()}.
 
 -record(state, {
     families = 0 :: non_neg_integer(),
@@ -105,7 +105,8 @@ is_claimed(Text) ->
 
 -spec families() -> [#family{}].
 families() ->
-    ets:select(?FAMILIES, [{#family{_ = '_'}, [], ['$_']}]).
+    Any = erlang:make_tuple(record_info(size, family), '_', [{1, family}]),
+    ets:match_object(?FAMILIES, Any).
 
 -spec all_series() -> [series_row()].
 all_series() ->
@@ -117,7 +118,7 @@ series_of(#family{key = Key}) ->
 
 %% The series of these values, made where there is none yet and room for it.
 -spec series(#family{}, [binary()], boolean()) ->
-    {ok, erlmcp_native_metrics:handle()} | none | full | gone | {error, not_started | system_limit}.
+    {ok, erlmcp_native_metrics_record:native()} | none | full | gone | {error, not_started | system_limit}.
 series(#family{key = Key} = Family, Values, Make) ->
     case ets:lookup(?SERIES, {Key, Values}) of
         [{_, Handle, _}] ->
@@ -135,7 +136,7 @@ series(#family{key = Key} = Family, Values, Make) ->
 
 %% The series that takes what found no room.
 -spec overflow(#family{}) ->
-    {ok, erlmcp_native_metrics:handle()} | gone | {error, not_started | system_limit}.
+    {ok, erlmcp_native_metrics_record:native()} | gone | {error, not_started | system_limit}.
 overflow(#family{key = Key}) ->
     case ets:lookup(?SERIES, {Key, overflow}) of
         [{_, Handle, _}] -> {ok, Handle};
