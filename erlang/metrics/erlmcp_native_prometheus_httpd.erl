@@ -198,10 +198,15 @@ handle_info(_, State) ->
 terminate(_Reason, #state{server = none}) ->
     ok;
 terminate(_Reason, #state{server = Server}) ->
+    %% One of the processes that it is linked to holds the socket, and ends after it.
+    Links =
+        case process_info(Server, links) of
+            {links, All} -> [Pid || Pid <- All, is_pid(Pid), Pid =/= self()];
+            undefined -> []
+        end,
+    Monitors = [monitor(process, Pid) || Pid <- [Server | Links]],
     true = exit(Server, shutdown),
-    receive
-        {'EXIT', Server, _} -> ok
-    end.
+    lists:foreach(fun(Monitor) -> receive {'DOWN', Monitor, _, _, _} -> ok end end, Monitors).
 
 ?DOC(false).
 %% A request, in a process of httpd's.
@@ -217,7 +222,11 @@ do(#mod{method = Method, request_uri = Uri, parsed_header = Header, config_db = 
             _ ->
                 plain(404, [], <<"Not Found\n">>)
         end,
-    {proceed, [{response, Response}]}.
+    {proceed, [{response, without_body(Method, Response)}]}.
+
+%% httpd would send it also where it must not.
+without_body("HEAD", {response, Head, _Body}) -> {response, Head, []};
+without_body(_, Response) -> Response.
 
 field(Name, Header) ->
     iolist_to_binary(lists:join($,, [Value || {Key, Value} <- Header, Key =:= Name])).
