@@ -11,6 +11,7 @@
 %% Of httpc: not its default one, so that nothing is shared with other users of it.
 -define(PROFILE, erlmcp_native_otlp).
 -define(MAX_BACKOFF, 30_000).
+-define(MAX_HTTPC_WAIT, 100_000).
 %% The longest that a collector may have us wait.
 -define(MAX_WAIT, 600_000).
 %% Of what a collector says is wrong, characters that are kept.
@@ -109,13 +110,14 @@ fields(#{headers := Headers}) ->
     {ok | {error, term()}, counts()}.
 request({Body, Fields} = Packed, Opts, Sent, Counts) ->
     #{endpoint := Endpoint, timeout := Timeout, retries := Retries} = Opts,
-    Answer = httpc:request(
+    Sending = httpc:request(
         post,
         {Endpoint, Fields, "application/x-protobuf", Body},
         [{timeout, Timeout}, {connect_timeout, Timeout}, {autoredirect, false} | ssl(Opts)],
-        [{body_format, binary}],
+        [{body_format, binary}, {sync, false}],
         ?PROFILE
     ),
+    Answer = answer(Sending, 2 * Timeout + ?MAX_HTTPC_WAIT),
     Counts1 = add(requests, 1, add(bytes, byte_size(Body), Counts)),
     case outcome(Answer) of
         {ok, Response} ->
@@ -129,6 +131,21 @@ request({Body, Fields} = Packed, Opts, Sent, Counts) ->
             {{error, Error}, Counts1}
     end.
 
+%% httpc sends again by itself, as often as it takes, what was answered by 503 and that it may come again
+%% in less than 100 s. It has time for the longest of these waits.
+answer({ok, Id}, Time) ->
+    receive
+        {http, {Id, {error, Reason}}} -> {error, Reason};
+        {http, {Id, Response}} -> {ok, Response}
+    after Time ->
+        ok = httpc:cancel_request(Id, ?PROFILE),
+        overdue
+    end;
+answer({error, Reason}, _Time) ->
+    {error, Reason}.
+
+outcome(overdue) ->
+    {error, timeout};
 outcome({ok, {{_, Status, _}, _, Response}}) when Status >= 200, Status < 300 ->
     {ok, Response};
 outcome({ok, {{_, Status, _}, Fields, Response}}) when
@@ -147,14 +164,17 @@ retry_after(Fields) ->
     try
         list_to_integer(Value) * 1000
     catch
-        error:badarg -> until(httpd_util:convert_request_date(Value))
+        error:badarg -> until(Value)
     end.
 
-until({{_, _, _}, {_, _, _}} = Date) ->
-    Then = calendar:datetime_to_gregorian_seconds(Date),
-    (Then - calendar:datetime_to_gregorian_seconds(calendar:universal_time())) * 1000;
-until(_) ->
-    unknown.
+until(Date) ->
+    try
+        Then = calendar:datetime_to_gregorian_seconds(httpd_util:convert_request_date(Date)),
+        (Then - calendar:datetime_to_gregorian_seconds(calendar:universal_time())) * 1000
+    catch
+        %% Nothing, or no date.
+        error:_ -> unknown
+    end.
 
 wait(unknown, Sent, #{backoff := Backoff}) ->
     Whole = min(Backoff bsl min(Sent, 20), ?MAX_BACKOFF),
