@@ -16,12 +16,17 @@ application crypto            erlang-crypto        needed
 application dialyzer          erlang-dialyzer      needed
 application edoc              erlang-edoc          needed
 application eunit             erlang-eunit         needed
+application inets             erlang-inets         needed
 application proper            erlang-proper        needed
+application public_key        erlang-public-key    needed
 application runtime_tools     erlang-runtime-tools needed
 application syntax_tools      erlang-syntax-tools  needed
 application tools             erlang-tools         needed
 application jiffy             erlang-jiffy         optional
 application p1_cache_tab      erlang-p1-cache-tab  optional
+command     prometheus        prometheus           optional
+command     python3           python3              optional
+python      ensurepip         python3-venv         optional
 '
 rust_version=1.91
 
@@ -57,6 +62,7 @@ missing() {
     while read -r kind name rest; do
         case $kind in
             command) has "$name" || echo "$kind $name $rest" ;;
+            python) python3 -c "import $name" 2>/dev/null || echo "$kind $name $rest" ;;
             application) grep -qx "$name" <<<"$in_erlang" && echo "$kind $name $rest" ;;
             header) grep -qx "header-$name" <<<"$in_erlang" && echo "$kind $name $rest" ;;
         esac
@@ -68,12 +74,11 @@ apt_serves_erlang() {
     has apt-get && { ! has erl || dpkg -S "$(readlink -f "$(command -v erl)")" >/dev/null 2>&1; }
 }
 
+as_root=()
+[ "$(id -u)" -eq 0 ] || as_root=(sudo)
+
 install() {
-    local as_root=()
-    if [ "$(id -u)" -ne 0 ]; then
-        has sudo || { echo "setup: not root, and there is no sudo" >&2; return 1; }
-        as_root=(sudo)
-    fi
+    [ "$(id -u)" -eq 0 ] || has sudo || { echo "setup: not root, and there is no sudo" >&2; return 1; }
     "${as_root[@]}" apt-get update -q </dev/null
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get install -q -y --no-install-recommends "$@" </dev/null
@@ -85,6 +90,10 @@ if [ -n "$lacking" ] && apt_serves_erlang; then
     # shellcheck disable=SC2046
     install $(awk '{ print $3 }' <<<"$lacking") ||
         install $(awk '$4 == "needed" { print $3 }' <<<"$lacking") || true
+    # The tests start servers of their own; the package has started one that listens to everyone.
+    if grep -q '^command prometheus' <<<"$lacking" && has prometheus && has systemctl; then
+        "${as_root[@]}" systemctl disable --now prometheus.service || true
+    fi
     lacking=$(missing)
 fi
 
