@@ -18,6 +18,9 @@
     cache_keys/1,
     cache_tags/1,
     cache_of_a_million/1,
+    histogram_values/1,
+    histogram_reads/1,
+    histogram_bytes/1,
     work_is_charged/1
 ]).
 
@@ -26,6 +29,7 @@
 -define(RPC, erlmcp_native_rpc).
 -define(SCHEMA, erlmcp_native_schema).
 -define(CACHE, erlmcp_native_cache).
+-define(HISTOGRAM, erlmcp_native_histogram).
 
 all() ->
     [
@@ -42,6 +46,9 @@ all() ->
         cache_keys,
         cache_tags,
         cache_of_a_million,
+        histogram_values,
+        histogram_reads,
+        histogram_bytes,
         work_is_charged
     ].
 
@@ -222,6 +229,110 @@ fill(Cache, Key) ->
     ok = ?CACHE:put(Cache, Key, Key),
     fill(Cache, Key - 1).
 
+histogram_values(_) ->
+    H = ?HISTOGRAM:new(#{precision => 10, max => 1 bsl 64 - 1}),
+    each(fun([Values]) -> ok = ?HISTOGRAM:record_many(H, Values) end, [
+        {Name, fun() -> [Make()] end}
+     || {Name, Make} <- [
+            {integers, fun() -> lists:seq(1, 4_000_000) end},
+            {every_bucket, fun() -> lists:append(lists:duplicate(20, every_bucket())) end},
+            {large_integers, fun() -> lists:duplicate(1_000_000, 1 bsl 100) end},
+            {packed, fun() -> binary:copy(<<1_000_000:64/native>>, 8 * ?MB) end},
+            {packed_apart, fun() -> binary:part(binary:copy(<<1:32, 2:32>>, 8 * ?MB), 3, 8 * 1_000_000) end},
+            {late_error, fun() -> lists:seq(1, 4_000_000) ++ [a] end},
+            {improper, fun() -> lists:seq(1, 4_000_000) ++ 1 end},
+            {odd_bytes, fun() -> binary:copy(<<0>>, 64 * ?MB - 1) end}
+        ]
+    ]),
+    each(fun([Value, Interval]) -> ok = ?HISTOGRAM:record_corrected(H, Value, Interval) end, [
+        {corrected, fun() -> [1 bsl 64 - 1, 1] end},
+        {corrected_in_each, fun() -> [1 bsl 64 - 1, 1 bsl 40] end},
+        {corrected_huge, fun() -> [1 bsl 100_000, 1 bsl 100_000] end}
+    ]),
+    each(fun([Value]) -> ok = ?HISTOGRAM:record(H, Value) end, [
+        {value, fun() -> [1 bsl 1_000_000] end}, {negative, fun() -> [-(1 bsl 1_000_000)] end}
+    ]),
+    ok = ?HISTOGRAM:delete(H).
+
+%% As full as one can be, recorded by several threads.
+histogram_reads(_) ->
+    Opts = #{precision => 10, max => 1 bsl 64 - 1, windows => true, half_life => 1000},
+    H = ?HISTOGRAM:new(Opts),
+    Fill = fun(_) -> ok = ?HISTOGRAM:record_many(H, every_bucket()) end,
+    _ = erlmcp_native_test_cache:parallel(4, Fill),
+    {_, Cursor} = ?HISTOGRAM:interval(H, first),
+    Fill(again),
+    Snapshot = ?HISTOGRAM:snapshot(H),
+    Read = fun([Name | Arguments]) -> apply(?HISTOGRAM, Name, Arguments) end,
+    each(Read, [
+        {{hd(Arguments), Kind}, fun() -> Arguments end}
+     || {Kind, From} <- [{histogram, H}, {snapshot, Snapshot}],
+        Arguments <- [
+            [quantile, From, 0.5],
+            [quantiles, From, [I / 200_000 || I <- lists:seq(1, 200_000)]],
+            [quantiles, From, [I / 200_000 || I <- lists:seq(1, 200_000)], linear],
+            [quantiles, From, lists:duplicate(1_000_000, 0.5) ++ [a]],
+            [buckets, From, lists:seq(1, 200_000)],
+            [buckets, From, lists:seq(1, 1_000_000) ++ b],
+            [summary, From],
+            [fraction_below, From, 1 bsl 40],
+            [to_binary, From],
+            [subtract, From, Snapshot],
+            [merge, lists:duplicate(100, From)],
+            [to_prometheus, From],
+            [to_prometheus, From, #{format => protobuf}],
+            [to_otlp, From],
+            [plot, From]
+        ]
+    ]),
+    each(Read, [
+        {hd(Arguments), fun() -> Arguments end}
+     || Arguments <- [
+            [snapshot, H],
+            [info, H],
+            [interval, H, first],
+            [interval, H, Cursor],
+            [windows, H],
+            [decaying, H],
+            [decaying, H, lists:duplicate(500_000, 0.5)],
+            [reset, H]
+        ]
+    ]),
+    each(Read, [{delete, fun() -> [delete, refilled(Opts)] end}]).
+
+refilled(Opts) ->
+    H = ?HISTOGRAM:new(Opts),
+    ok = ?HISTOGRAM:record_many(H, every_bucket()),
+    H.
+
+histogram_bytes(_) ->
+    Whole = ?HISTOGRAM:to_binary(refilled(#{precision => 10, max => 1 bsl 64 - 1})),
+    Bytes = [
+        {whole, fun() -> Whole end},
+        {cut, fun() -> binary:part(Whole, 0, byte_size(Whole) - 1) end},
+        {long, fun() -> <<Whole/binary, (binary:copy(<<0>>, 64 * ?MB))/binary>> end},
+        {ones, fun() -> <<(binary:part(Whole, 0, 16))/binary, (binary:copy(<<1>>, 16 * ?MB))/binary>> end},
+        {all_ones, fun() -> <<(binary:part(Whole, 0, 16))/binary, (binary:copy(<<255>>, 16 * ?MB))/binary>> end},
+        {text, fun() -> binary:copy(<<"a">>, 64 * ?MB) end}
+    ],
+    each(
+        fun([Name, Given]) -> ?HISTOGRAM:Name(Given) end,
+        [
+            {{Name, Kind}, fun() -> [Name, Make()] end}
+         || Name <- [from_binary, summary, to_binary, plot], {Kind, Make} <- Bytes
+        ]
+    ),
+    each(fun([Many]) -> ?HISTOGRAM:merge(Many) end, [
+        {merge, fun() -> [lists:duplicate(1000, Whole)] end},
+        {merge_small, fun() -> [lists:duplicate(100_000, ?HISTOGRAM:to_binary(?HISTOGRAM:new()))] end},
+        {merge_late_error, fun() -> [lists:duplicate(1000, Whole) ++ [<<"text">>]] end}
+    ]).
+
+%% A value of each bucket of the finest histogram.
+every_bucket() ->
+    lists:seq(0, 2047) ++
+        [(1024 + Nth) bsl Shift || Shift <- lists:seq(1, 53), Nth <- lists:seq(0, 1023)].
+
 %% A millisecond is about 4,000 reductions; these inputs take some hundred microseconds. Without a
 %% charge a loop over them would keep its scheduler for seconds.
 work_is_charged(_) ->
@@ -230,6 +341,8 @@ work_is_charged(_) ->
         {{?JSON, decode, 1}, [Document]},
         {{?JSON, encode, 1}, [lists:duplicate(20_000, #{<<"id">> => 1})]},
         {{?JSON, get, 2}, [Document, [1_000_000]]},
+        {{?HISTOGRAM, record_many, 2}, [?HISTOGRAM:new(), lists:seq(1, 100_000)]},
+        {{?HISTOGRAM, record_many, 2}, [?HISTOGRAM:new(), binary:copy(<<1:64/native>>, 500_000)]},
         {{?RPC, decode, 2}, [[<<"{\"jsonrpc\":\"2.0\",\"method\":\"m\",\"params\":">>, Document, $}], #{}]}
     ]).
 
