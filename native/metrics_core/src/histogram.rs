@@ -119,3 +119,133 @@ fn add(counts: &mut Vec<(i32, u64)>, index: i32, count: u64) {
         _ => counts.push((index, count)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{family, recorded};
+    use crate::Kind;
+    use proptest::prelude::*;
+
+    fn values() -> impl Strategy<Value = Vec<u64>> {
+        let value = (any::<u64>(), 0..64_u32).prop_map(|(value, shift)| value >> shift);
+        proptest::collection::vec(value, 0..200)
+    }
+
+    fn layouts() -> impl Strategy<Value = (u8, u8)> {
+        (5..=10_u8, 1..=64_u8)
+    }
+
+    fn bounded(bounds: &[f64]) -> Family<'static> {
+        let mut family = family("m", Kind::Histogram);
+        family.bounds = bounds.to_vec();
+        family
+    }
+
+    /// Its own buckets one by one.
+    fn naive(snapshot: &Snapshot, bound: f64) -> u64 {
+        let buckets = (snapshot.first..).zip(&snapshot.counts);
+        let within =
+            buckets.filter(|&(index, _)| snapshot.layout.middle(index) as f64 <= bound.floor());
+        within.map(|(_, &count)| count).sum()
+    }
+
+    fn merged(counts: &[(i32, u64)], by: i32) -> Vec<(i32, u64)> {
+        let mut coarser = Vec::new();
+        for &(index, count) in counts {
+            add(&mut coarser, index >> by, count);
+        }
+        coarser
+    }
+
+    #[test]
+    fn bounds_that_are_the_values() {
+        let snapshot = recorded(7, 42, &[0, 1, 1, 5, 5, 5, 200]);
+        let mut classic = Classic::default();
+        classic.open(&bounded(&[
+            -1.0, 0.0, 0.5, 1.0, 4.9, 5.0, 199.0, 200.0, 1e30,
+        ]));
+        classic.count(&snapshot);
+        assert_eq!(classic.counts, [0, 1, 1, 3, 3, 6, 6, 7, 7]);
+    }
+
+    proptest! {
+        #[test]
+        fn classic_counts_are_those_of_middles(
+            values in values(),
+            (precision, bits) in layouts(),
+            mut bounds in proptest::collection::vec(0.0..2e19_f64, 0..20),
+        ) {
+            bounds.sort_by(f64::total_cmp);
+            let snapshot = recorded(precision, bits, &values);
+            let mut classic = Classic::default();
+            classic.open(&bounded(&bounds));
+            classic.count(&snapshot);
+            let expected: Vec<u64> = bounds.iter().map(|&bound| naive(&snapshot, bound)).collect();
+            prop_assert_eq!(&classic.counts, &expected);
+        }
+
+        /// Prometheus takes a count that falls for a restart.
+        #[test]
+        fn counts_never_fall(
+            values in values(),
+            at in 0..200_usize,
+            (precision, bits) in layouts(),
+            mut bounds in proptest::collection::vec(0.0..2e19_f64, 0..20),
+        ) {
+            bounds.sort_by(f64::total_cmp);
+            let family = bounded(&bounds);
+            let earlier = recorded(precision, bits, &values[..at.min(values.len())]);
+            let later = recorded(precision, bits, &values);
+            let mut classic = Classic::default();
+            classic.open(&family);
+            classic.count(&earlier);
+            let before = classic.counts.clone();
+            classic.count(&later);
+            prop_assert!(before.iter().zip(&classic.counts).all(|(before, after)| before <= after));
+
+            let mut exponentials = Exponentials::default();
+            let is_small = |counts: &[(i32, u64)]| counts.len() <= 20;
+            let before = exponentials.of(&family, &earlier, 8, is_small).clone();
+            let after = exponentials.of(&family, &later, 8, is_small);
+            prop_assert!(before.scale >= after.scale);
+            prop_assert!(before.zero <= after.zero);
+            for (index, count) in merged(&before.counts, before.scale - after.scale) {
+                let found = after.counts.iter().find(|&&(other, _)| other == index);
+                prop_assert!(found.is_some_and(|&(_, other)| count <= other));
+            }
+        }
+
+        #[test]
+        fn exponential_buckets_hold_their_values(value in any::<u64>(), shift in 0..64_u32, precision in 5..=10_u8) {
+            let value = value >> shift;
+            let snapshot = recorded(precision, 64, &[value]);
+            let mut family = bounded(&[]);
+            family.scale = Scale::new(1e-9).unwrap();
+            let mut exponentials = Exponentials::default();
+            let exponential = exponentials.of(&family, &snapshot, 20, |_| true);
+            prop_assert_eq!(exponential.scale, i32::from(precision) - 1);
+            if value == 0 {
+                prop_assert_eq!((exponential.zero, exponential.counts.len()), (1, 0));
+            } else {
+                let [(index, 1)] = exponential.counts[..] else {
+                    panic!("{exponential:?}");
+                };
+                let base = f64::from(-exponential.scale).exp2();
+                let (low, high) = ((f64::from(index) * base).exp2(), (f64::from(index + 1) * base).exp2());
+                let exposed = value as f64 / 1e9;
+                let off = 1.0 + 1.0 / f64::from(1_u32 << precision);
+                prop_assert!(low <= exposed * off && exposed <= high * off);
+            }
+        }
+    }
+
+    #[test]
+    fn powers_are_the_highest_of_their_buckets() {
+        for scale in [0, 3, 8] {
+            assert_eq!(index(1.0, scale), -1);
+            assert_eq!(index(2.0, scale), (1 << scale) - 1);
+            assert_eq!(index(0.5, scale), -(1 << scale) - 1);
+        }
+    }
+}

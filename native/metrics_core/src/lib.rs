@@ -109,3 +109,6 @@ pub trait Encoder {
     /// The bytes held until now.
     fn size(&self) -> usize;
 }
+
+#[cfg(test)]
+mod tests;

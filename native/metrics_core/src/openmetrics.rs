@@ -13,8 +13,6 @@ pub struct OpenMetrics {
 const MAX_EXEMPLAR: usize = 128;
 
 impl OpenMetrics {
-    pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
     fn created(&mut self, family: &Family, series: &Series) {
         if series.created > 0.0 {
             self.lines

@@ -275,3 +275,6 @@ fn buckets(counts: &[(i32, u64)]) -> Option<pb::Buckets> {
         bucket_counts,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,9 +47,6 @@ const MAX_BUCKETS: usize = 160;
 const ZERO_THRESHOLD: f64 = f64::from_bits((1023 - 128) << 52);
 
 impl Protobuf {
-    pub const CONTENT_TYPE: &str = "application/vnd.google.protobuf; \
-        proto=io.prometheus.client.MetricFamily; encoding=delimited";
-
     fn histogram(
         &mut self,
         family: &Family,
@@ -140,8 +137,9 @@ impl Encoder for Protobuf {
     fn close(&mut self, _family: &Family) {
         if self.family.len() > self.head {
             encode_varint(self.family.len() as u64, &mut self.out);
-            self.out.append(&mut self.family);
+            self.out.extend_from_slice(&self.family);
         }
+        self.family.clear();
     }
 
     fn finish(self: Box<Self>) -> Vec<u8> {
@@ -202,3 +200,6 @@ fn spans(counts: &[(i32, u64)]) -> (Vec<pb::BucketSpan>, Vec<i64>) {
     }
     (spans, deltas)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,10 +8,6 @@ pub struct Text {
     lines: Lines,
 }
 
-impl Text {
-    pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-}
-
 fn suffix(family: &Family) -> &'static str {
     match family.kind {
         Kind::Counter => "_total",
