@@ -170,7 +170,10 @@ exemplars(_) ->
     %% 128 characters are the most.
     ok = ?m:observe(took, 1, #{id => binary:copy(<<"é"/utf8>>, 126)}),
     badarg(3, fun() -> ?m:observe(took, 1, #{id => binary:copy(<<"é"/utf8>>, 127)}) end),
-    ok = ?m:observe(?m:with_labels(took, []), 1, #{}).
+    ok = ?m:observe(?m:with_labels(took, []), 1, #{}),
+    %% Larger than a float can be.
+    ok = ?m:observe(took, 1 bsl 3000, #{id => large}),
+    ?assertMatch(<<_, _/binary>>, erlmcp_native_nif:metrics_encode(openmetrics, ?m:collect())).
 
 wrong_exemplars(_) ->
     new(took, histogram),
@@ -357,13 +360,14 @@ collectors_that_fail(_) ->
     Series = fun(One) -> [setelement(7, Family, [One])] end,
     Wrong = [
         a, [a | b], [a], [{}], [{[]}], [Family | a]
-    ] ++ [[setelement(At, Family, Value)] || {At, Value} <- [
-        {1, a}, {1, <<"a-b">>}, {1, <<>>}, {2, rate}, {3, "help"}, {3, <<255>>}, {4, a}, {5, a}, {6, a}, {6, [a]},
-        {6, [1 | 2]}, {7, a}, {7, [a]}, {7, [a | b]}
+    ] ++ [[setelement(2, setelement(7, Family, [{[], <<1, 2, 3>>, 1, []}]), histogram)]]
+    ++ [[setelement(At, Family, Value)] || {At, Value} <- [
+        {1, a}, {1, <<"a-b">>}, {1, <<>>}, {2, rate}, {3, "help"}, {4, a}, {5, a}, {6, a}, {6, [a]},
+        {6, [1 | 2]}, {6, [2, 1]}, {5, 0}, {7, a}, {7, [a]}, {7, [a | b]}
     ]] ++ [Series(One) || One <- [
         {[], a, 1, []}, {[], 1, a, []}, {[], 1, 1, a}, {a, 1, 1, []}, {[a], 1, 1, []}, {[{a, <<"b">>}], 1, 1, []},
-        {[{<<"a">>, b}], 1, 1, []}, {[{<<"a">>, <<255>>}], 1, 1, []}, {[{<<"a-b">>, <<>>}], 1, 1, []}, {[], 1, 1},
-        {[], <<>>, 1, []}, {[], 1, 1, [a]}, {[], 1, 1, [{[], a, 1}]}, {[], 1, 1, [{[], 1, a}]}, {[], 1, 1, [{a, 1, 1}]}
+        {[{<<"a">>, b}], 1, 1, []}, {[{<<"a">>, <<>>}, {<<"a">>, <<>>}], 1, 1, []}, {[{<<"a-b">>, <<>>}], 1, 1, []}, {[], 1, 1},
+        {[], <<>>, 1, []}, {[], 1 bsl 2000, 1, []}, {[], 1, 1, [a]}, {[], 1, 1, [{[], a, 1}]}, {[], 1, 1, [{[], 1, a}]}, {[], 1, 1, [{a, 1, 1}]}
     ]],
     [
         begin
@@ -460,7 +464,11 @@ standard_families(_) ->
     ?m:observe({erlmcp_queue_wait_seconds, [main]}, 1),
     ?m:inc({erlmcp_connections_total, [http]}),
     ?m:inc({erlmcp_rate_limit_exceeded_total, [global]}),
-    ?m:set(erlmcp_healthy, 0).
+    ?m:set(erlmcp_healthy, 0),
+    [
+        ?assert(byte_size(erlmcp_native_nif:metrics_encode(Format, ?m:collect())) > 1000)
+     || Format <- [text, openmetrics, protobuf, {otlp, [], 0}]
+    ].
 
 without_standard_families(_) ->
     application:set_env(erlmcp_native, standard_metrics, false),

@@ -199,50 +199,10 @@ outcome({collected, Families}) -> {ok, Families};
 outcome({raised, Reason}) -> {raised, Reason};
 outcome(Reason) -> {raised, Reason}.
 
-are_families(Families) -> is_list_of(Families, fun is_family/1).
-
-is_family({Name, Type, Help, Unit, Scale, Bounds, Series}) ->
-    erlmcp_native_metrics_options:is_name(Name) andalso is_binary(Name) andalso
-        lists:member(Type, [counter, gauge, histogram]) andalso
-        is_utf8(Help) andalso
-        is_utf8(Unit) andalso
-        is_number(Scale) andalso
-        is_list_of(Bounds, fun is_number/1) andalso
-        is_list_of(Series, fun(One) -> is_series(One, Type) end);
-is_family(_) ->
-    false.
-
-is_series({Labels, Value, Created, Exemplars}, Type) ->
-    are_labels(Labels) andalso
-        is_value(Value, Type) andalso
-        is_number(Created) andalso
-        is_list_of(Exemplars, fun is_exemplar/1);
-is_series(_, _) ->
-    false.
-
-is_value(Value, histogram) -> is_integer(Value) orelse is_binary(Value);
-is_value(Value, _) -> is_number(Value).
-
-is_exemplar({Labels, Value, Time}) ->
-    are_labels(Labels) andalso is_number(Value) andalso is_number(Time);
-is_exemplar(_) ->
-    false.
-
-are_labels(Labels) ->
-    is_list_of(Labels, fun is_label/1).
-
-is_label({Name, Value}) ->
-    is_binary(Name) andalso erlmcp_native_metrics_options:is_name(Name) andalso is_utf8(Value);
-is_label(_) ->
-    false.
-
-is_utf8(Text) ->
-    is_binary(Text) andalso is_binary(unicode:characters_to_binary(Text)).
-
-is_list_of(List, Is) ->
-    is_list(List) andalso
-        try
-            lists:all(Is, List)
-        catch
-            error:function_clause -> false
-        end.
+%% Whether they can be written: one that cannot would take all others with it.
+are_families(Families) ->
+    try
+        is_binary(erlmcp_native_nif:metrics_encode(text, Families))
+    catch
+        error:badarg -> false
+    end.

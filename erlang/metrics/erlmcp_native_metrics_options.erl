@@ -66,7 +66,7 @@ is_option(unit, <<>>, _) -> true;
 is_option(unit, V, _) -> is_name(V);
 is_option(labels, V, Type) -> is_list_of(V, ?MAX_LABELS, fun(L) -> is_label_name(L, Type) end);
 is_option(max_series, V, _) -> is_integer(V) andalso V >= 1 andalso V =< ?MAX_SERIES;
-is_option(scale, V, _) -> is_number(V) andalso V > 0;
+is_option(scale, V, _) -> is_finite(V) andalso V > 0;
 is_option(bounds, V, histogram) -> are_bounds(V);
 is_option(precision, V, histogram) -> is_integer(V) andalso V >= 5 andalso V =< 10;
 is_option(max, V, histogram) -> is_integer(V) andalso V >= 1 andalso V < 1 bsl 64;
@@ -123,9 +123,14 @@ bounds(histogram, _, _) -> ?BOUNDS;
 bounds(_, _, _) -> [].
 
 are_bounds([_ | _] = Bounds) ->
-    is_list_of(Bounds, ?MAX_BOUNDS, fun is_number/1) andalso ascend(Bounds);
+    is_list_of(Bounds, ?MAX_BOUNDS, fun is_finite/1) andalso ascend([float(B) || B <- Bounds]);
 are_bounds(_) ->
     false.
+
+%% Whether a float can hold it.
+is_finite(V) when is_float(V) -> true;
+is_finite(V) when is_integer(V) -> abs(V) < 1 bsl 1023;
+is_finite(_) -> false.
 
 ascend([A, B | Rest]) -> A < B andalso ascend([B | Rest]);
 ascend([_]) -> true.
