@@ -4,6 +4,7 @@ mod buckets;
 pub mod decaying;
 pub mod encoding;
 pub mod exponential;
+pub mod hdr;
 pub mod histogram;
 pub mod layout;
 pub mod merge;
