@@ -50,7 +50,11 @@
     histogram_delete/1,
     histogram_exponential/4,
     histogram_fraction_below/2,
+    histogram_from_hdr/1,
     histogram_info/1,
+    histogram_log_header/1,
+    histogram_log_line/5,
+    histogram_log_read/1,
     histogram_merge/1,
     histogram_new/6,
     histogram_plot/2,
@@ -63,6 +67,7 @@
     histogram_stop/2,
     histogram_subtract/2,
     histogram_summary/1,
+    histogram_to_hdr/2,
     histogram_whereis/1,
     histogram_windows/1,
     json_decode/3,
@@ -134,7 +139,11 @@
     histogram_delete/1,
     histogram_exponential/4,
     histogram_fraction_below/2,
+    histogram_from_hdr/1,
     histogram_info/1,
+    histogram_log_header/1,
+    histogram_log_line/5,
+    histogram_log_read/1,
     histogram_merge/1,
     histogram_new/6,
     histogram_plot/2,
@@ -147,6 +156,7 @@
     histogram_stop/2,
     histogram_subtract/2,
     histogram_summary/1,
+    histogram_to_hdr/2,
     histogram_whereis/1,
     histogram_windows/1,
     json_decode/3,
@@ -384,8 +394,29 @@ histogram_exponential(_From, _MaxScale, _MaxBuckets, _Factor) -> ?nif_stub.
     float() | undefined | invalid_histogram | invalid_snapshot | invalid_bound.
 histogram_fraction_below(_From, _Bound) -> ?nif_stub.
 
+%% HdrHistogram's V2, deflated or not.
+-spec histogram_from_hdr(binary()) -> Snapshot :: binary() | {error, atom()}.
+histogram_from_hdr(_Binary) -> ?nif_stub.
+
 -spec histogram_info(histogram()) -> map() | invalid_histogram.
 histogram_info(_Histogram) -> ?nif_stub.
+
+%% Of an interval log of HdrHistogram's; seconds since the epoch.
+-spec histogram_log_header(Start :: number() | undefined) -> binary() | invalid_value.
+histogram_log_header(_Start) -> ?nif_stub.
+
+%% Start and Length are seconds; the greatest value is shown divided by Divisor.
+-spec histogram_log_line(histogram() | binary(), Tag, Start, Length, Divisor) ->
+    binary() | invalid_histogram | invalid_snapshot | invalid_value
+when
+    Tag :: binary() | undefined, Start :: number(), Length :: number(), Divisor :: number().
+histogram_log_line(_From, _Tag, _Start, _Length, _Divisor) -> ?nif_stub.
+
+%% A line of an interval log; undefined where it is empty, a comment or the legend.
+-spec histogram_log_read(binary()) -> {Tag, Start, Length, Snapshot} | undefined | {error, atom()}
+when
+    Tag :: binary() | undefined, Start :: float(), Length :: float(), Snapshot :: binary().
+histogram_log_read(_Line) -> ?nif_stub.
 
 -spec histogram_merge([binary()]) -> binary() | invalid_snapshot | empty.
 histogram_merge(_Snapshots) -> ?nif_stub.
@@ -438,6 +469,10 @@ histogram_subtract(_Later, _Earlier) -> ?nif_stub.
 
 -spec histogram_summary(histogram() | binary()) -> map() | invalid_histogram | invalid_snapshot.
 histogram_summary(_From) -> ?nif_stub.
+
+-spec histogram_to_hdr(histogram() | binary(), Deflated :: boolean()) ->
+    binary() | invalid_histogram | invalid_snapshot | invalid_value.
+histogram_to_hdr(_From, _Deflated) -> ?nif_stub.
 
 -spec histogram_whereis(atom()) -> pos_integer() | undefined.
 histogram_whereis(_Name) -> ?nif_stub.

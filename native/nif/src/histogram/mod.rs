@@ -61,6 +61,7 @@ macro_rules! reading_nif {
 
 mod clock;
 pub mod handle;
+mod hdr;
 mod keeper;
 mod owner;
 mod rate;

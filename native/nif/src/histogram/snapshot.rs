@@ -351,7 +351,7 @@ reading_nif!("histogram_exponential", 4, exponential);
 ///
 /// # Safety
 /// `env` must be the calling environment.
-unsafe fn error(env: *mut ErlNifEnv, reason: Atom) -> ErlNifTerm {
+pub unsafe fn error(env: *mut ErlNifEnv, reason: Atom) -> ErlNifTerm {
     let parts = [atoms::error().as_c_arg(), reason.as_c_arg()];
     // SAFETY: the caller's promise.
     unsafe { enif_make_tuple_from_array(env, parts.as_ptr(), 2) }
