@@ -41,7 +41,7 @@ impl Distribution<'_> {
             return self.count();
         }
         if value > layout.max() {
-            return self.count() - snapshot.overflow;
+            return self.pages_below(layout.len() + (1 << layout.precision())).1;
         }
         let index = layout.index(value);
         let (below, count) = self.below(index);
