@@ -20,6 +20,9 @@
     size_of_a_million/1,
     bytes/1,
     bytes_that_are_none/1,
+    prometheus/1,
+    otlp/1,
+    wrong_exposition/1,
     snapshots_of_other_nodes/1,
     handles_of_other_nodes/1
 ]).
@@ -48,6 +51,9 @@ all() ->
         size_of_a_million,
         bytes,
         bytes_that_are_none,
+        prometheus,
+        otlp,
+        wrong_exposition,
         {group, peers}
     ].
 
@@ -301,6 +307,75 @@ bytes_that_are_none(_) ->
         end
      || At <- lists:seq(0, min(64, byte_size(Bytes)))
     ].
+
+%%% Exposition: what is in it is the matter of the suites of metrics
+
+prometheus(_) ->
+    %% 1 ms to 1 s.
+    H = filled([N * 1_000_000 || N <- lists:seq(1, 1000)]),
+    Text = ?HISTOGRAM:to_prometheus(H),
+    [
+        ?assertNotEqual(nomatch, binary:match(Text, Line), {Line, Text})
+     || Line <- [
+            <<"# TYPE duration_seconds histogram\n">>,
+            <<"duration_seconds_bucket{le=\"10.0\"} 1000\n">>,
+            <<"duration_seconds_bucket{le=\"+Inf\"} 1000\n">>,
+            <<"duration_seconds_sum 500.5\n">>,
+            <<"duration_seconds_count 1000\n">>
+        ]
+    ],
+    Bytes = #{
+        name => <<"reply_bytes">>, help => <<"How large.">>, unit => <<"bytes">>, scale => 1,
+        labels => #{<<"tool">> => <<"e\"cho">>}, bounds => [100, 200.5]
+    },
+    ?assertEqual(
+        <<
+            "# HELP reply_bytes How large.\n"
+            "# TYPE reply_bytes histogram\n"
+            "reply_bytes_bucket{tool=\"e\\\"cho\",le=\"100.0\"} 1\n"
+            "reply_bytes_bucket{tool=\"e\\\"cho\",le=\"200.5\"} 2\n"
+            "reply_bytes_bucket{tool=\"e\\\"cho\",le=\"+Inf\"} 3\n"
+            "reply_bytes_sum{tool=\"e\\\"cho\"} 601\n"
+            "reply_bytes_count{tool=\"e\\\"cho\"} 3\n"
+        >>,
+        ?HISTOGRAM:to_prometheus(filled([100, 200, 301]), Bytes)
+    ),
+    Open = ?HISTOGRAM:to_prometheus(?HISTOGRAM:snapshot(H), #{format => openmetrics}),
+    ?assertMatch([_, <<>>], binary:split(Open, <<"# EOF\n">>)),
+    ?assertNotEqual(nomatch, binary:match(Open, <<"# UNIT duration_seconds seconds\n">>)),
+    Protobuf = ?HISTOGRAM:to_prometheus(H, #{format => protobuf}),
+    ?assertNotEqual(nomatch, binary:match(Protobuf, <<"duration_seconds">>)).
+
+otlp(_) ->
+    H = filled([1_000_000, 2_000_000]),
+    Plain = ?HISTOGRAM:to_otlp(H),
+    ?assertNotEqual(nomatch, binary:match(Plain, <<"duration_seconds">>)),
+    Opts = #{name => <<"calls">>, resource => #{<<"service.name">> => <<"shop">>}, labels => #{<<"l">> => <<"v">>}},
+    Named = ?HISTOGRAM:to_otlp(H, Opts),
+    [
+        ?assertNotEqual(nomatch, binary:match(Named, Text), Text)
+     || Text <- [<<"calls">>, <<"service.name">>, <<"shop">>]
+    ].
+
+wrong_exposition(_) ->
+    H = filled([1]),
+    Wrong = [
+        a, [], #{nosuch => 1}, #{name => a}, #{name => <<"a b">>}, #{name => <<>>}, #{help => "a"}, #{unit => 1},
+        #{scale => 0}, #{scale => -1.0}, #{scale => a}, #{bounds => [2, 1]}, #{bounds => [a]}, #{bounds => 1},
+        #{labels => [{<<"a">>, <<"b">>}]}, #{labels => #{a => <<"b">>}}, #{labels => #{<<"a">> => 1}},
+        #{labels => #{<<"le">> => <<"1">>}}
+    ],
+    [
+        begin
+            badarg(2, fun() -> ?HISTOGRAM:to_prometheus(H, Opts) end),
+            badarg(2, fun() -> ?HISTOGRAM:to_otlp(H, Opts) end)
+        end
+     || Opts <- Wrong
+    ],
+    badarg(2, fun() -> ?HISTOGRAM:to_prometheus(H, #{format => xml}) end),
+    badarg(2, fun() -> ?HISTOGRAM:to_prometheus(H, #{resource => #{}}) end),
+    badarg(2, fun() -> ?HISTOGRAM:to_otlp(H, #{format => text}) end),
+    badarg(2, fun() -> ?HISTOGRAM:to_otlp(H, #{resource => #{a => 1}}) end).
 
 %%% Other nodes
 
