@@ -20,6 +20,12 @@
     size_of_a_million/1,
     bytes/1,
     bytes_that_are_none/1,
+    hdr/1,
+    hdr_of_others/1,
+    hdr_that_is_none/1,
+    log/1,
+    log_of_others/1,
+    wrong_logs/1,
     prometheus/1,
     otlp/1,
     wrong_exposition/1,
@@ -32,6 +38,7 @@
 -import(erlmcp_native_test_histogram, [filled/1, filled/2, badarg/2, count/1, sum/1]).
 
 -define(HISTOGRAM, erlmcp_native_histogram).
+-define(LOG, erlmcp_native_histogram_log).
 
 all() ->
     [
@@ -51,6 +58,12 @@ all() ->
         size_of_a_million,
         bytes,
         bytes_that_are_none,
+        hdr,
+        hdr_of_others,
+        hdr_that_is_none,
+        log,
+        log_of_others,
+        wrong_logs,
         prometheus,
         otlp,
         wrong_exposition,
@@ -307,6 +320,133 @@ bytes_that_are_none(_) ->
         end
      || At <- lists:seq(0, min(64, byte_size(Bytes)))
     ].
+
+%%% HdrHistogram
+
+hdr(_) ->
+    Values = [erlang:phash2(I) bsl (I rem 8) || I <- lists:seq(1, 20_000)],
+    H = filled(Values),
+    [
+        begin
+            {ok, Back} = ?HISTOGRAM:from_hdr(?HISTOGRAM:to_hdr(From, Opts)),
+            ?assertEqual(20_000, count(Back)),
+            [
+                ?assert(abs(Ours - Theirs) =< Ours * 0.01, {Ours, Theirs})
+             || {Ours, Theirs} <- lists:zip(
+                    ?HISTOGRAM:quantiles(H, [0, 0.1, 0.5, 0.99, 1]),
+                    ?HISTOGRAM:quantiles(Back, [0, 0.1, 0.5, 0.99, 1])
+                )
+            ]
+        end
+     || From <- [H, ?HISTOGRAM:snapshot(H)], Opts <- [#{}, #{compress => true}, #{compress => false}]
+    ],
+    {ok, None} = ?HISTOGRAM:from_hdr(?HISTOGRAM:to_hdr(filled([]))),
+    ?assertEqual(0, count(None)),
+    [badarg(2, fun() -> ?HISTOGRAM:to_hdr(H, Opts) end) || Opts <- [a, #{compress => 1}, #{digits => 3}]].
+
+%% Written by hand after the format's description: of three digits from 1 to 3,600,000, ten values of 0,
+%% then one of 3, then after 996 empty ones two of 1,000.
+hdr_of_others(_) ->
+    Counts = <<20, 3, 2, (zigzag(-996))/binary, 4>>,
+    Bytes = <<
+        16#1c849313:32, (byte_size(Counts)):32, 0:32, 3:32, 1:64, 3_600_000:64, 1.0:64/float, Counts/binary
+    >>,
+    Expected = fun(Snapshot) ->
+        ?assertMatch(#{count := 13, p50 := 0, max := Max} when abs(Max - 1000) =< 1, ?HISTOGRAM:summary(Snapshot)),
+        ?assertEqual([{2, 10}, {3, 11}, {900, 11}, {1001, 13}], ?HISTOGRAM:buckets(Snapshot, [2, 3, 900, 1001]))
+    end,
+    {ok, Plain} = ?HISTOGRAM:from_hdr(Bytes),
+    Expected(Plain),
+    Deflated = zlib:compress(Bytes),
+    {ok, Inflated} = ?HISTOGRAM:from_hdr(<<16#1c849314:32, (byte_size(Deflated)):32, Deflated/binary>>),
+    Expected(Inflated).
+
+%% ZigZag, and 7 bits in each byte, the lowest first.
+zigzag(Number) when Number < 0 -> leb128(-2 * Number - 1);
+zigzag(Number) -> leb128(2 * Number).
+
+leb128(Number) when Number < 128 -> <<Number>>;
+leb128(Number) -> <<1:1, Number:7, (leb128(Number bsr 7))/binary>>.
+
+hdr_that_is_none(_) ->
+    Whole = ?HISTOGRAM:to_hdr(filled(lists:seq(1, 100))),
+    Plain = ?HISTOGRAM:to_hdr(filled(lists:seq(1, 100)), #{compress => false}),
+    [
+        ?assertMatch({error, Reason} when is_atom(Reason), ?HISTOGRAM:from_hdr(Bytes))
+     || Bytes <-
+            [<<>>, <<"text">>, <<0:320>>, binary:copy(<<255>>, 100), ?HISTOGRAM:to_binary(filled([1]))] ++
+            [binary:part(Whole, 0, N) || N <- lists:seq(0, byte_size(Whole) - 1)] ++
+            [binary:part(Plain, 0, N) || N <- lists:seq(0, byte_size(Plain) - 1)] ++
+            [<<Whole/binary, 0>>]
+    ],
+    [badarg(1, fun() -> ?HISTOGRAM:from_hdr(B) end) || B <- [a, "text", <<1:1>>, 5]].
+
+log(_) ->
+    H = filled([1_000_000, 2_000_000]),
+    {First, Cursor} = ?HISTOGRAM:interval(H, first),
+    ok = ?HISTOGRAM:record(H, 30_000_000),
+    {Second, _} = ?HISTOGRAM:interval(H, Cursor),
+    Log = [
+        ?LOG:header(1_441_812_279_474),
+        ?LOG:line(First, #{start => 0, length => 1500}),
+        ?LOG:line(Second, #{start => 1500, length => 10_000, tag => <<"A">>, unit => 1000}),
+        ?LOG:line(H, #{})
+    ],
+    Text = iolist_to_binary(Log),
+    ?assertNotEqual(nomatch, binary:match(Text, <<"#[StartTime: 1441812279.474 ">>)),
+    ?assertNotEqual(nomatch, re:run(Text, "^0\\.000,1\\.500,2\\.0[0-9]*,HISTFAAA", [multiline])),
+    ?assertNotEqual(nomatch, re:run(Text, "^Tag=A,1\\.500,10\\.000,(29|30)[0-9]{3}\\.[0-9]{3},HISTFAAA", [multiline])),
+    {ok, Intervals} = ?LOG:read(Log),
+    ?assertMatch(
+        [
+            #{start := 0.0, length := 1500.0, tag := undefined},
+            #{start := 1500.0, length := 10_000.0, tag := <<"A">>},
+            #{tag := undefined}
+        ],
+        Intervals
+    ),
+    ?assertEqual([2, 1, 3], [count(S) || #{snapshot := S} <- Intervals]),
+    %% With the ends of lines of another system.
+    ?assertEqual({ok, Intervals}, ?LOG:read(binary:replace(Text, <<"\n">>, <<"\r\n">>, [global]))).
+
+%% A line of HdrHistogram's own test logs, which its documentation shows.
+log_of_others(_) ->
+    Compressed = zlib:compress(<<16#1c849313:32, 1:32, 0:32, 3:32, 1:64, 3_600_000:64, 1.0:64/float, 6>>),
+    Encoded = base64:encode(<<16#1c849314:32, (byte_size(Compressed)):32, Compressed/binary>>),
+    Log = [
+        <<"#[Logged with jHiccup version 2.0.6-SNAPSHOT]\n#[Histogram log format version 1.2]\n">>,
+        <<"#[StartTime: 1438867590.285 (seconds since epoch), Thu Aug 06 06:26:30 PDT 2015]\n">>,
+        <<"#[BaseTime: 1438867590.000 (seconds since epoch)]\n">>,
+        <<"\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n\n">>,
+        <<"0.127,1.007,2.769,">>, Encoded, $\n, <<"Tag=B,1.134,0.999,0.442,">>, Encoded
+    ],
+    {ok, [One, Two]} = ?LOG:read(Log),
+    ?assertMatch(#{tag := undefined, length := Length} when abs(Length - 1007) < 0.001, One),
+    ?assertMatch(#{tag := <<"B">>, start := Start} when abs(Start - 1438867591134) < 1, Two),
+    ?assertEqual([3, 3], [count(S) || #{snapshot := S} <- [One, Two]]).
+
+wrong_logs(_) ->
+    H = filled([1]),
+    Line = ?LOG:line(H, #{}),
+    [
+        ?assertMatch({error, {Nth, Reason}} when is_atom(Reason), ?LOG:read(Log))
+     || {Nth, Log} <- [
+            {1, <<"text">>}, {2, [Line, <<"1,2,3">>]}, {3, [Line, <<"\n1,2,3,4\n">>]},
+            {1, <<"a,1,1,HISTFAAA">>}, {1, binary:part(Line, 0, byte_size(Line) - 5)}, {1, <<255>>},
+            {2, <<"#\n#[BaseTime: soon]\n">>}
+        ]
+    ],
+    ?assertEqual({ok, []}, ?LOG:read([])),
+    badarg(1, fun() -> ?LOG:read([a]) end),
+    [badarg(1, fun() -> ?LOG:header(T) end) || T <- [-1, 1.0, a, 1 bsl 48]],
+    [
+        badarg(2, fun() -> ?LOG:line(H, Opts) end)
+     || Opts <- [
+            [], #{nosuch => 1}, #{start => -1}, #{start => 1.5}, #{length => -1}, #{unit => 0}, #{tag => "A"},
+            #{tag => <<>>}, #{tag => <<"a b">>}, #{tag => <<"a,b">>}, #{tag => <<"a\n">>}, #{tag => <<255>>}
+        ]
+    ],
+    [badarg(1, fun() -> ?LOG:line(From, Opts) end) || From <- [a, <<"text">>, 5, []], Opts <- [#{}, #{length => 1}]].
 
 %%% Exposition: what is in it is the matter of the suites of metrics
 

@@ -30,6 +30,7 @@
 -define(SCHEMA, erlmcp_native_schema).
 -define(CACHE, erlmcp_native_cache).
 -define(HISTOGRAM, erlmcp_native_histogram).
+-define(LOG, erlmcp_native_histogram_log).
 
 all() ->
     [
@@ -282,6 +283,8 @@ histogram_reads(_) ->
             [to_prometheus, From],
             [to_prometheus, From, #{format => protobuf}],
             [to_otlp, From],
+            [to_hdr, From],
+            [to_hdr, From, #{compress => false}],
             [plot, From]
         ]
     ]),
@@ -322,6 +325,29 @@ histogram_bytes(_) ->
          || Name <- [from_binary, summary, to_binary, plot], {Kind, Make} <- Bytes
         ]
     ),
+    Hdr = ?HISTOGRAM:to_hdr(Whole),
+    Plain = ?HISTOGRAM:to_hdr(Whole, #{compress => false}),
+    each(fun([Given]) -> ?HISTOGRAM:from_hdr(Given) end, [
+        {{from_hdr, Kind}, fun() -> [Make()] end}
+     || {Kind, Make} <- [
+            {deflated, fun() -> Hdr end},
+            {plain, fun() -> Plain end},
+            {long, fun() -> <<Plain/binary, (binary:copy(<<0>>, 64 * ?MB))/binary>> end},
+            {zeros, fun() -> <<(binary:part(Plain, 0, 40))/binary, (binary:copy(<<1>>, 16 * ?MB))/binary>> end},
+            {text, fun() -> binary:copy(<<"a">>, 64 * ?MB) end}
+        ]
+    ]),
+    Line = ?LOG:line(Whole, #{}),
+    each(fun([Given]) -> ?LOG:read(Given) end, [
+        {{log, Kind}, fun() -> [Make()] end}
+     || {Kind, Make} <- [
+            {lines, fun() -> lists:duplicate(20, Line) end},
+            {long_line, fun() -> [binary:part(Line, 0, byte_size(Line) - 1), binary:copy(<<"A">>, 64 * ?MB)] end},
+            {comments, fun() -> binary:copy(<<"#\n">>, 1_000_000) end},
+            {fields, fun() -> binary:copy(<<"1,">>, 16 * ?MB) end},
+            {base_time, fun() -> [<<"#[BaseTime: ">>, binary:copy(<<"1">>, 16 * ?MB)] end}
+        ]
+    ]),
     each(fun([Many]) -> ?HISTOGRAM:merge(Many) end, [
         {merge, fun() -> [lists:duplicate(1000, Whole)] end},
         {merge_small, fun() -> [lists:duplicate(100_000, ?HISTOGRAM:to_binary(?HISTOGRAM:new()))] end},

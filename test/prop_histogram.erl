@@ -13,7 +13,8 @@
     prop_merge_has_no_order/0,
     prop_every_reader_sees_all/0,
     prop_binary_comes_back/0,
-    prop_damaged_binary/0
+    prop_damaged_binary/0,
+    prop_hdr_comes_back/0
 ]).
 
 -import(erlmcp_native_test_histogram, [rank/2, within/3]).
@@ -207,6 +208,26 @@ damaged({add, Bytes}, Whole) -> <<Whole/binary, Bytes/binary>>;
 damaged({change, Nth, Byte}, Whole) ->
     {Before, <<_, After/binary>>} = split_binary(Whole, Nth rem byte_size(Whole)),
     <<Before/binary, Byte, After/binary>>.
+
+%% As exactly as three decimal digits, which are 1,024 parts of a power of two, tell what was told
+%% to ours.
+prop_hdr_comes_back() ->
+    for_all({values(), precision(), proper_types:boolean()}, fun({Values, Precision, Compress}) ->
+        with(Values, #{precision => Precision, max => 1 bsl 64 - 1}, fun(Histogram) ->
+            Bytes = ?HISTOGRAM:to_hdr(Histogram, #{compress => Compress}),
+            {ok, Back} = ?HISTOGRAM:from_hdr(Bytes),
+            Error = 1.5 / (1 bsl Precision),
+            Quantiles = [0, 0.25, 0.5, 0.9, 1],
+            maps:get(count, ?HISTOGRAM:summary(Back)) =:= length(Values) andalso
+                lists:all(
+                    fun({Quantile, Value}) ->
+                        Right = rank(Values, Quantile),
+                        abs(Value - Right) =< Right * Error
+                    end,
+                    lists:zip(Quantiles, ?HISTOGRAM:quantiles(Back, Quantiles))
+                )
+        end)
+    end).
 
 %%% Generators
 

@@ -23,13 +23,13 @@ Choosing a precision, intervals, windows, and formats are explained in docs/hist
 -export([quantile/2, quantiles/2, quantiles/3, summary/1, buckets/2, fraction_below/2]).
 -export([snapshot/1, interval/2, reset/1, merge/1, subtract/2]).
 -export([windows/1, window/2, decaying/1, decaying/2]).
--export([to_binary/1, from_binary/1]).
+-export([to_binary/1, from_binary/1, to_hdr/1, to_hdr/2, from_hdr/1]).
 -export([to_prometheus/1, to_prometheus/2, to_otlp/1, to_otlp/2]).
 -export([plot/1, plot/2]).
 -export([format_error/2]).
 -export_type([
     histogram/0, handle/0, snapshot/0, readable/0, opts/0, value/0, timestamp/0, quantile/0,
-    method/0, summary/0, cursor/0, decaying/0, exposition_opts/0
+    method/0, summary/0, cursor/0, decaying/0, hdr_opts/0, exposition_opts/0
 ]).
 
 -type handle() :: non_neg_integer().
@@ -73,6 +73,7 @@ Choosing a precision, intervals, windows, and formats are explained in docs/hist
     atom() => term()
 }.
 -type decaying() :: #{atom() => term()}.
+-type hdr_opts() :: #{compress => boolean()}.
 -type exposition_opts() :: erlmcp_native_histogram_formats:exposition_opts().
 
 -define(CALL(Name, Args), {?MODULE, Name, Args}).
@@ -456,6 +457,37 @@ from_binary(Bytes) when is_binary(Bytes) ->
     end;
 from_binary(Bytes) ->
     erlmcp_native_error:badarg(?CALL(from_binary, [Bytes]), 1, "not a binary").
+
+?DOC("""
+As `to_hdr/2` with no options.
+""").
+-spec to_hdr(From :: readable()) -> binary().
+to_hdr(From) ->
+    told(erlmcp_native_nif:histogram_to_hdr(From, true), ?CALL(to_hdr, [From])).
+
+?DOC("""
+In the format of HdrHistogram, V2, which libraries in many languages read; erlmcp_native_histogram_log
+writes its interval logs. With `compress => false` it is not deflated.
+""").
+-spec to_hdr(From :: readable(), Opts :: hdr_opts()) -> binary().
+to_hdr(From, Opts) ->
+    Call = ?CALL(to_hdr, [From, Opts]),
+    Is = fun(Key, Value) -> Key =:= compress andalso is_boolean(Value) end,
+    ok = erlmcp_native_histogram_options:check(Is, Opts, 2, Call),
+    told(erlmcp_native_nif:histogram_to_hdr(From, maps:get(compress, Opts, true)), Call).
+
+?DOC("""
+A snapshot of what HdrHistogram wrote in V2, deflated or not: of the precision that its digits make, from 5
+to 10, so that values are at most that much further off.
+""").
+-spec from_hdr(Bytes :: binary()) -> {ok, snapshot()} | {error, Reason :: atom()}.
+from_hdr(Bytes) when is_binary(Bytes) ->
+    case erlmcp_native_nif:histogram_from_hdr(Bytes) of
+        {error, _} = Error -> Error;
+        Snapshot -> {ok, Snapshot}
+    end;
+from_hdr(Bytes) ->
+    erlmcp_native_error:badarg(?CALL(from_hdr, [Bytes]), 1, "not a binary").
 
 ?DOC("""
 As `to_prometheus/2` with no options: latencies in nanoseconds exposed as seconds.
