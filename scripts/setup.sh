@@ -22,6 +22,8 @@ application public_key        erlang-public-key    needed
 application runtime_tools     erlang-runtime-tools needed
 application syntax_tools      erlang-syntax-tools  needed
 application tools             erlang-tools         needed
+application bear              erlang-bear          optional
+application folsom            erlang-folsom        optional
 application jiffy             erlang-jiffy         optional
 application p1_cache_tab      erlang-p1-cache-tab  optional
 command     prometheus        prometheus           optional
