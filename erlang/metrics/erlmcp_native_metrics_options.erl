@@ -98,12 +98,19 @@ is_label_name(Label, Type) ->
 
 %% What Prometheus takes as the name of a metric, but for colons, which are for its own rules.
 -spec is_name(term()) -> boolean().
-is_name(Name) when is_binary(Name), byte_size(Name) >= 1, byte_size(Name) =< ?MAX_NAME ->
-    re:run(Name, "\\A[a-zA-Z_][a-zA-Z0-9_]*\\z", [{capture, none}]) =:= match;
+is_name(<<First, Rest/binary>>) when byte_size(Rest) < ?MAX_NAME ->
+    is_letter(First) andalso are_of_names(Rest);
 is_name(Name) when is_atom(Name), Name =/= undefined ->
     is_name(atom_to_binary(Name));
 is_name(_) ->
     false.
+
+is_letter(C) -> C >= $a andalso C =< $z orelse C >= $A andalso C =< $Z orelse C =:= $_.
+
+are_of_names(<<C, Rest/binary>>) ->
+    (is_letter(C) orelse C >= $0 andalso C =< $9) andalso are_of_names(Rest);
+are_of_names(<<>>) ->
+    true.
 
 %% The names of the samples of a family: no other may have them.
 -spec names_exposed(erlmcp_native_metrics:type(), binary()) -> [binary()].

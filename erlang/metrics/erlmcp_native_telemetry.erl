@@ -40,7 +40,8 @@ never raises, since telemetry would detach it.
     metric :: erlmcp_native_metrics:name(),
     operation :: inc | set | observe | mark,
     measurement :: measurement() | undefined,
-    labels :: [{binary(), label()}],
+    %% In the order of the metric's; none is empty.
+    labels :: [{from, label()} | none],
     unit :: {erlang:time_unit(), erlang:time_unit()} | none,
     keep :: fun((map()) -> boolean()) | all,
     drop :: fun((map()) -> boolean()) | none
@@ -126,16 +127,19 @@ is_time_unit(Unit) ->
 
 compiled(#{metric := Name} = Spec, Call) ->
     #{type := Type, labels := Known} = info(Name, Call),
-    Labels = [{text(Label), From} || {Label, From} <- maps:to_list(maps:get(labels, Spec, #{}))],
+    Labels = maps:from_list([
+        {text(Label), {from, From}}
+     || {Label, From} <- maps:to_list(maps:get(labels, Spec, #{}))
+    ]),
     _ = [
         erlmcp_native_error:badarg(Call, 2, io_lib:format("~tw has no label ~ts", [Name, Label]))
-     || {Label, _} <- Labels, not lists:member(Label, Known)
+     || Label <- maps:keys(maps:without(Known, Labels))
     ],
     #compiled{
         metric = Name,
         operation = operation(Type),
         measurement = maps:get(measurement, Spec, undefined),
-        labels = Labels,
+        labels = [maps:get(Label, Labels, none) || Label <- Known],
         unit = maps:get(unit, Spec, none),
         keep = maps:get(keep, Spec, all),
         drop = maps:get(drop, Spec, none)
@@ -188,8 +192,7 @@ record(#compiled{keep = Keep, drop = Drop} = One, Measurements, Metadata) ->
 record_kept(#compiled{metric = Name, operation = Operation} = One, Measurements, Metadata) ->
     Given = measured(One#compiled.measurement, Measurements, Metadata),
     Value = converted(One#compiled.unit, Given),
-    Labels = maps:from_list([{Label, label(From, Metadata)} || {Label, From} <- One#compiled.labels]),
-    Metric = {Name, Labels},
+    Metric = {Name, [labelled(From, Metadata) || From <- One#compiled.labels]},
     case Operation of
         set -> erlmcp_native_metrics:set(Metric, Value);
         inc -> erlmcp_native_metrics:inc(Metric, round(Value));
@@ -203,6 +206,9 @@ measured(Key, Measurements, _Metadata) -> maps:get(Key, Measurements).
 
 converted(none, Value) -> Value;
 converted({From, To}, Value) -> erlang:convert_time_unit(round(Value), From, To).
+
+labelled({from, From}, Metadata) -> label(From, Metadata);
+labelled(none, _Metadata) -> <<>>.
 
 label(Fun, Metadata) when is_function(Fun) -> label_value(Fun(Metadata));
 label([Key], Metadata) -> label(Key, Metadata);
