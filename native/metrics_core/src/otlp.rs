@@ -224,8 +224,15 @@ fn key_value(key: &str, value: pb::Any) -> pb::KeyValue {
     }
 }
 
+/// The label of the series that takes what found no room, by `erlmcp_native_metrics`.
+const OVERFLOW: &str = "otel_metric_overflow";
+
 fn attributes(labels: &[Label]) -> Vec<pb::KeyValue> {
-    let attribute = |label: &Label| key_value(label.name, pb::Any::String(label.value.to_string()));
+    let attribute = |label: &Label| match (label.name, label.value.as_ref()) {
+        // The attribute that the label's name stands for.
+        (OVERFLOW, "true") => key_value("otel.metric.overflow", pb::Any::Bool(true)),
+        (name, value) => key_value(name, pb::Any::String(value.to_string())),
+    };
     labels.iter().map(attribute).collect()
 }
 

@@ -102,6 +102,24 @@ fn resource_and_scope() {
 }
 
 #[test]
+fn overflow_is_an_attribute_of_its_own() {
+    let attribute = |label| attributes(&labels(&[label])).remove(0);
+    let text = |text: &str| pb::Any::String(text.to_string());
+    assert_eq!(
+        attribute(("otel_metric_overflow", "true")),
+        key_value("otel.metric.overflow", pb::Any::Bool(true))
+    );
+    assert_eq!(
+        attribute(("otel_metric_overflow", "false")),
+        key_value("otel_metric_overflow", text("false"))
+    );
+    assert_eq!(
+        attribute(("other", "true")),
+        key_value("other", text("true"))
+    );
+}
+
+#[test]
 fn sums_and_gauges() {
     let counter = family("calls", Kind::Counter);
     let labels = labels(&[("tool", "a")]);
