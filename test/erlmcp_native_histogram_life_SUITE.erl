@@ -6,6 +6,7 @@
 -export([
     no_such_histogram/1,
     forged_handles/1,
+    handles_of_another_kind/1,
     names/1,
     one_of_many_gets_the_name/1,
     deleted/1,
@@ -25,6 +26,7 @@ all() ->
     [
         no_such_histogram,
         forged_handles,
+        handles_of_another_kind,
         names,
         one_of_many_gets_the_name,
         deleted,
@@ -102,6 +104,21 @@ forged_handles(_) ->
      || F <- Forged ++ [0, 1, 2, 1 bsl 24, 1 bsl 59 - 1, 1 bsl 64 - 1, 1 bsl 64]
     ],
     ?assertEqual([7], lists:usort([sum(H) || H <- Histograms])).
+
+%% A rate is an integer too, and may have the same name.
+handles_of_another_kind(_) ->
+    Rate = erlmcp_native_rate:new(#{name => of_both}),
+    badarg(1, fun() -> ?HISTOGRAM:record(Rate, 1) end),
+    badarg(1, fun() -> ?HISTOGRAM:summary(Rate) end),
+    badarg(1, fun() -> ?HISTOGRAM:delete(Rate) end),
+    badarg(1, fun() -> ?HISTOGRAM:record(of_both, 1) end),
+    H = ?HISTOGRAM:new(#{name => of_both}),
+    ok = ?HISTOGRAM:record(of_both, 1),
+    ?assertEqual(1, count(H)),
+    ?assertError(badarg, erlmcp_native_rate:mark(H, 1)),
+    ok = ?HISTOGRAM:delete(of_both),
+    ok = erlmcp_native_rate:mark(of_both, 1),
+    ok = erlmcp_native_rate:delete(Rate).
 
 names(_) ->
     ?assertEqual(undefined, ?HISTOGRAM:whereis(named)),

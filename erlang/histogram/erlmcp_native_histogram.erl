@@ -126,8 +126,8 @@ whereis(Name) ->
     erlmcp_native_error:badarg(?CALL(whereis, [Name]), 1, "not an atom").
 
 ?DOC("""
-What the histogram was made with, the largest value that it has a bucket for, and the bytes that it
-takes.
+Its `precision`, `max`, the largest value that it has a bucket for, its `name` and `owner`, and the
+bytes of `memory` that it takes by now.
 """).
 -spec info(Histogram :: histogram()) -> #{atom() => term()}.
 info(Histogram) ->
