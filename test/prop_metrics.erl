@@ -19,6 +19,8 @@
 -record(model, {
     families = #{} :: #{atom() => #family{}},
     handles = [] :: [{?m:handle(), atom(), integer()}],
+    %% Of families that were deleted: what was lost is told of a name.
+    lost = #{} :: #{atom() => non_neg_integer()},
     next = 0 :: integer()
 }).
 
@@ -108,7 +110,9 @@ expected({new, Name, Type, Max}, #model{families = Families} = Model) ->
     case Families of
         #{Name := #family{type = Type, max = Max}} -> {ok, Model};
         #{Name := _} -> {{error, exists}, Model};
-        _ -> {ok, put_family(Name, #family{type = Type, max = Max, lost = lost(Name, Model)}, Model)}
+        _ ->
+            Lost = maps:get(Name, Model#model.lost, 0),
+            {ok, put_family(Name, #family{type = Type, max = Max, lost = Lost}, Model)}
     end;
 expected({delete, Name}, #model{families = Families} = Model) ->
     {is_map_key(Name, Families), forget(Name, Model)};
@@ -193,18 +197,12 @@ family(Name, #model{families = Families}) -> map_get(Name, Families).
 put_family(Name, Family, #model{families = Families} = Model) ->
     Model#model{families = Families#{Name => Family}}.
 
-%% What was lost of a family is told of its name, also after it was deleted.
-forget(Name, #model{families = Families} = Model) ->
-    _ = [put({lost, Name}, Lost) || #{Name := #family{lost = Lost}} <- [Families]],
-    Model#model{families = maps:remove(Name, Families)}.
-
-lost(Name, #model{next = 0}) ->
-    _ = erase({lost, Name}),
-    0;
-lost(Name, _) ->
-    case get({lost, Name}) of
-        undefined -> 0;
-        Lost -> Lost
+forget(Name, #model{families = Families, lost = Lost} = Model) ->
+    case Families of
+        #{Name := #family{lost = Of}} ->
+            Model#model{families = maps:remove(Name, Families), lost = Lost#{Name => Of}};
+        _ ->
+            Model
     end.
 
 text([Value]) -> text(Value);
