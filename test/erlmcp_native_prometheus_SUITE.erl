@@ -10,6 +10,7 @@
     formats/1,
     every_form_of_text/1,
     wrong_families/1,
+    whatever_is_registered/1,
     sources_of_histograms/1,
     buckets_never_fall/1,
     negotiation/1,
@@ -45,6 +46,7 @@ all() ->
         formats,
         every_form_of_text,
         wrong_families,
+        whatever_is_registered,
         sources_of_histograms,
         buckets_never_fall,
         negotiation,
@@ -274,6 +276,41 @@ wrong_families(_) ->
         badarg(?prometheus, 1, fun() -> ?prometheus:encode(Format, [Family]) end)
      || Format <- [json, <<"text">>, 1, {otlp, [], 0}]
     ].
+
+%% What the registry lets pass at its bounds breaks no exposition.
+whatever_is_registered(_) ->
+    Longest = binary:copy(<<"a">>, 255),
+    Name = fun(N) -> <<"t", (integer_to_binary(N))/binary>> end,
+    Labels = [<<"l", (integer_to_binary(N))/binary>> || N <- lists:seq(1, 31)] ++ [Longest],
+    Scales = [1.0e-100, 1.0e100, (1 bsl 63) - 1, 1.0e-9, 3],
+    Bounds = [-1.7e308, -1 | lists:seq(1, 254)],
+    _ = [
+        begin
+            Family = #{
+                name => Name(N), type => histogram, help => <<0, 10>>, labels => Labels,
+                scale => Scale, bounds => Bounds, max => (1 bsl 64) - 1, precision => 10
+            },
+            ?assertEqual(ok, ?metrics:new(Family)),
+            Series = {Name(N), maps:from_list([{Label, <<0, 10, 255>>} || Label <- Labels])},
+            [
+                ok = ?metrics:observe(Series, Value, #{'__x' => <<10>>})
+             || Value <- [0, 1, 1 bsl 40, (1 bsl 64) - 1, 1 bsl 64]
+            ]
+        end
+     || {N, Scale} <- lists:zip(lists:seq(1, length(Scales)), Scales)
+    ],
+    ok = ?metrics:new(#{name => Longest, type => counter, help => <<>>}),
+    ok = ?metrics:inc(Longest, (1 bsl 62)),
+    ok = ?metrics:new(#{name => t_gauge, type => gauge, help => <<>>, scale => 1.0e100}),
+    ok = ?metrics:set(t_gauge, -1.7e308),
+    Families = ?metrics:collect(),
+    [
+        ?assert(byte_size(?prometheus:encode(Format, Families)) > 1000)
+     || Format <- [text, openmetrics, protobuf]
+    ],
+    ?assert(byte_size(erlmcp_native_nif:metrics_encode({otlp, [], 0}, Families)) > 1000),
+    Text = ?prometheus:encode(text, Families),
+    ?assertMatch({_, _}, binary:match(Text, <<"\nt_gauge -Inf\n">>)).
 
 %% A handle, a name and a snapshot; one that is gone is left out. What was recorded before a reset is
 %% exposed all the same.

@@ -67,7 +67,7 @@ The metrics that are there by default, collectors and telemetry are explained in
 %% Prometheus's own.
 %% `max_series': how many sets of label values have a series of their own, up to a million; default
 %% 1,000.
-%% `scale': what a recorded value is multiplied by to be exposed; default 1, and 1.0e-9 for
+%% `scale': what a recorded value is multiplied by to be exposed, 1.0e-100 to 1.0e100; default 1, and 1.0e-9 for
 %% histograms of `seconds', which record nanoseconds.
 %% `bounds': for a histogram, of the buckets of the text formats, ascending, as exposed. Default: those of
 %% a latency from 1 ms to 10 s for `seconds', else powers of ten up to ten million.

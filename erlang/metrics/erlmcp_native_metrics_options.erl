@@ -12,6 +12,9 @@
 -define(MAX_HELP, 4096).
 -define(MAX_BOUNDS, 256).
 -define(MAX_SERIES, 1_000_000).
+%% So that what is exposed is a float.
+-define(MIN_SCALE, 1.0e-100).
+-define(MAX_SCALE, 1.0e100).
 %% In milliseconds, a year.
 -define(MAX_HALF_LIFE, 31_536_000_000).
 %% OpenMetrics 1.0: names and values of an exemplar's labels together, in characters.
@@ -66,7 +69,7 @@ is_option(unit, <<>>, _) -> true;
 is_option(unit, V, _) -> is_name(V);
 is_option(labels, V, Type) -> is_list_of(V, ?MAX_LABELS, fun(L) -> is_label_name(L, Type) end);
 is_option(max_series, V, _) -> is_integer(V) andalso V >= 1 andalso V =< ?MAX_SERIES;
-is_option(scale, V, _) -> is_finite(V) andalso V > 0;
+is_option(scale, V, _) -> is_finite(V) andalso V >= ?MIN_SCALE andalso V =< ?MAX_SCALE;
 is_option(bounds, V, histogram) -> are_bounds(V);
 is_option(precision, V, histogram) -> is_integer(V) andalso V >= 5 andalso V =< 10;
 is_option(max, V, histogram) -> is_integer(V) andalso V >= 1 andalso V < 1 bsl 64;
@@ -134,9 +137,9 @@ are_bounds([_ | _] = Bounds) ->
 are_bounds(_) ->
     false.
 
-%% Whether a float can hold it.
+%% Whether it is a number as the native part takes it.
 is_finite(V) when is_float(V) -> true;
-is_finite(V) when is_integer(V) -> abs(V) < 1 bsl 1023;
+is_finite(V) when is_integer(V) -> abs(V) < 1 bsl 63;
 is_finite(_) -> false.
 
 ascend([A, B | Rest]) -> A < B andalso ascend([B | Rest]);

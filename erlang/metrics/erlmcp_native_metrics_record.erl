@@ -84,7 +84,7 @@ remove(_Handle) ->
 -spec exemplar(non_neg_integer(), #family{}, non_neg_integer(), [{binary(), binary()}]) -> ok.
 exemplar(Histogram, #family{scale = Scale, bounds = Bounds}, Value, Labels) ->
     %% Beyond any histogram's buckets, and a float can hold it.
-    Exposed = min(Value, 1 bsl 64) * Scale,
+    Exposed = float(min(Value, 1 bsl 64) * Scale),
     Now = erlang:system_time(millisecond) / 1000,
     true = ets:insert(?EXEMPLARS, {{Histogram, bucket(Bounds, Exposed, 1)}, Labels, Exposed, Now}),
     ok.

@@ -107,8 +107,9 @@ impl Exponentials {
     }
 }
 
-/// The bucket of a positive value.
+/// The bucket of a positive value, or of the nearest number where scaling has left 0 or infinity.
 fn index(value: f64, scale: i32) -> i32 {
+    let value = value.clamp(f64::MIN_POSITIVE, f64::MAX);
     (value.log2() * f64::from(scale).exp2()).ceil() as i32 - 1
 }
 
@@ -237,6 +238,20 @@ mod tests {
                 let off = 1.0 + 1.0 / f64::from(1_u32 << precision);
                 prop_assert!(low <= exposed * off && exposed <= high * off);
             }
+        }
+    }
+
+    #[test]
+    fn scales_beyond_all_numbers() {
+        let snapshot = recorded(7, 64, &[0, 1, u64::MAX]);
+        for factor in [5e-324, f64::MAX] {
+            let mut family = bounded(&[1.0]);
+            family.scale = Scale::new(factor).unwrap();
+            let mut exponentials = Exponentials::default();
+            let is_small = |counts: &[(i32, u64)]| counts.len() <= 2;
+            let exponential = exponentials.of(&family, &snapshot, 8, is_small);
+            let counted: u64 = exponential.counts.iter().map(|&(_, count)| count).sum();
+            assert_eq!((exponential.zero, counted), (1, 2));
         }
     }
 

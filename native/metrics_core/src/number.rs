@@ -36,7 +36,7 @@ impl Scale {
         }
         let inverse = (1.0 / factor).round();
         let is_inverse = factor < 1.0 && 1.0 / inverse == factor;
-        (factor.is_normal() && factor > 0.0).then_some(if is_inverse {
+        (factor.is_finite() && factor > 0.0).then_some(if is_inverse {
             Scale::By(inverse)
         } else {
             Scale::Times(factor)
@@ -208,14 +208,8 @@ mod tests {
         assert_eq!(Scale::new(1.0), Some(Scale::One));
         assert_eq!(Scale::new(1000.0), Some(Scale::Times(1000.0)));
         assert_eq!(Scale::new(0.3), Some(Scale::Times(0.3)));
-        for factor in [
-            0.0,
-            -1.0,
-            f64::NAN,
-            f64::INFINITY,
-            f64::NEG_INFINITY,
-            5e-324,
-        ] {
+        assert_eq!(Scale::new(5e-324), Some(Scale::Times(5e-324)));
+        for factor in [0.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert_eq!(Scale::new(factor), None, "{factor}");
         }
         assert_eq!(
@@ -239,5 +233,6 @@ mod tests {
         assert_eq!(Scale::One.at_most(-0.1), None);
         assert_eq!(Scale::Times(1000.0).at_most(2500.0), Some(2));
         assert_eq!(Scale::One.at_most(1e300), Some(u64::MAX));
+        assert_eq!(Scale::Times(5e-324).at_most(1.0), Some(u64::MAX));
     }
 }

@@ -110,11 +110,16 @@ impl<'e> Reader<'e> {
         })
     }
 
-    fn labels(self, list: ErlNifTerm, into: &mut Vec<Label<'e>>) -> Option<()> {
+    fn labels(
+        self,
+        list: ErlNifTerm,
+        is_name: fn(&[u8]) -> bool,
+        into: &mut Vec<Label<'e>>,
+    ) -> Option<()> {
         into.clear();
         self.list(list, |term| {
             let [name, value] = self.tuple(term)?;
-            let name = self.name(name, names::is_label)?;
+            let name = self.name(name, is_name)?;
             let is_new = into.iter().all(|label| label.name != name);
             let value = self
                 .text(value)
@@ -127,7 +132,7 @@ impl<'e> Reader<'e> {
     fn exemplar(self, term: ErlNifTerm) -> Option<Exemplar<'e>> {
         let [list, value, time] = self.tuple(term)?;
         let mut labels = Vec::new();
-        self.labels(list, &mut labels)?;
+        self.labels(list, names::is_word, &mut labels)?;
         Some(Exemplar {
             labels,
             value: self.float(value)?,
@@ -234,7 +239,7 @@ impl<'e> Reader<'e> {
             encoder.open(&family);
             self.list(series, |term| {
                 let [list, value, created, observed] = self.tuple(term)?;
-                self.labels(list, &mut labels)?;
+                self.labels(list, names::is_label, &mut labels)?;
                 exemplars.clear();
                 self.up_to(MAX_EXEMPLARS, observed, &mut exemplars, |term| {
                     self.exemplar(term)
