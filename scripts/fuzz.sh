@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Fuzzes the JSON core: each target in turn, with the address sanitizer and every check of the
-# compiler's. Needs a nightly toolchain and cargo-fuzz. The corpus begins with what is kept in
-# native/fuzz/kept and grows in native/fuzz/corpus; an input that breaks a property ends the run
-# and stays in native/fuzz/artifacts.
+# Fuzzes the JSON core and the binary forms of histograms: each target in turn, with the address
+# sanitizer and every check of the compiler's. Needs a nightly toolchain and cargo-fuzz. The corpus
+# begins with what is kept in native/fuzz/kept and grows in native/fuzz/corpus; an input that breaks
+# a property ends the run and stays in native/fuzz/artifacts.
 set -euo pipefail
 cd "$(dirname "$0")/../native/fuzz"
 export PATH="$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin"
@@ -12,7 +12,7 @@ usage() {
 usage: scripts/fuzz.sh [SECONDS [TARGET...]]
        scripts/fuzz.sh --keep [TARGET...]
   SECONDS  for all targets together; 240 unless told
-  TARGET   decode, split, encode or rpc; all of them unless told
+  TARGET   decode, split, encode, rpc or snapshot; all of them unless told
   --keep   reduce the corpus to inputs that differ in what they reach, and pack those of up to
            512 bytes, to be committed
 END
@@ -24,7 +24,7 @@ seconds=${1:-240}
 [[ $seconds =~ ^([1-9][0-9]*|--keep)$ ]] || usage >&2
 shift $(($# > 0))
 targets=("$@")
-[ $# -gt 0 ] || targets=(decode split encode rpc)
+[ $# -gt 0 ] || targets=(decode split encode rpc snapshot)
 for target in "${targets[@]}"; do
     [ -f "fuzz_targets/$target.rs" ] || usage >&2
 done

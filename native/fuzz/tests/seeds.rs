@@ -55,3 +55,8 @@ fn encode() {
 fn rpc() {
     replay("rpc", json_fuzz::rpc);
 }
+
+#[test]
+fn snapshot() {
+    replay("snapshot", json_fuzz::snapshot);
+}
