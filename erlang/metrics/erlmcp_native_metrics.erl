@@ -450,7 +450,7 @@ handle(Handle, Call) ->
 
 text(Value) when is_binary(Value) -> Value;
 text(Value) when is_atom(Value) -> atom_to_binary(Value);
-text(Value) when is_integer(Value) -> integer_to_binary(Value).
+text(Value) when is_integer(Value), Value >= -(1 bsl 63), Value < 1 bsl 64 -> integer_to_binary(Value).
 
 lookup(Name, Labels, Call) ->
     Family = family(Name, Call),
