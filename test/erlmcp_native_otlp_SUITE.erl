@@ -10,6 +10,7 @@
     options/1,
     no_collector/1,
     not_started/1,
+    https/1,
     everything_arrives/1,
     histograms_arrive/1,
     resource_and_headers/1,
@@ -29,6 +30,9 @@
     collector_comes_back/1
 ]).
 
+%% For httpd.
+-export([do/1]).
+
 -import(erlmcp_native_test_metrics, [badarg/3]).
 
 -define(otlp, erlmcp_native_otlp).
@@ -37,7 +41,7 @@
 %% What decodes; any newer one does, too.
 -define(DEFINITIONS, "opentelemetry-proto>=1.27,<2").
 
-all() -> [options, no_collector, not_started, {group, collector}].
+all() -> [options, no_collector, not_started, https, {group, collector}].
 
 groups() ->
     [
@@ -271,6 +275,46 @@ not_started(_) ->
     ok = application:stop(erlmcp_native),
     ?assertEqual({error, not_started}, ?otlp:start(#{})),
     ok = application:start(erlmcp_native).
+
+%% A certificate that nobody has signed but us is refused unless it is trusted.
+https(Config) ->
+    ok = counters(test_calls, 1),
+    Signed = [{digest, sha256}, {key, {rsa, 2048, 65_537}}],
+    Chain = #{root => Signed, intermediates => [], peer => Signed},
+    #{server_config := Own, client_config := Trust} =
+        public_key:pkix_test_data(#{server_chain => Chain, client_chain => Chain}),
+    {ok, _} = application:ensure_all_started(ssl),
+    Directory = ?config(priv_dir, Config),
+    {ok, Server} = inets:start(httpd, [
+        {port, 0}, {bind_address, {127, 0, 0, 1}}, {server_name, "localhost"},
+        {server_root, Directory}, {document_root, Directory}, {modules, [?MODULE]},
+        {socket_type, {ssl, Own}}
+    ]),
+    [{port, Port}] = httpd:info(Server, [port]),
+    Opts = #{endpoint => "https://127.0.0.1:" ++ integer_to_list(Port) ++ "/", retries => 0},
+    quietly(fun() ->
+        {ok, Distrusting} = ?otlp:start(Opts),
+        ?assertMatch(
+            {error, {failed_connect, [_, {inet, _, {tls_alert, {unknown_ca, _}}}]}},
+            ?otlp:flush(Distrusting)
+        ),
+        ok = ?otlp:stop(Distrusting)
+    end),
+    {cacerts, Roots} = lists:keyfind(cacerts, 1, Trust),
+    %% It is made out to the host's name.
+    Ssl = [
+        {verify, verify_peer}, {cacerts, Roots},
+        {server_name_indication, net_adm:localhost()}
+    ],
+    {ok, Trusting} = ?otlp:start(Opts#{ssl => Ssl}),
+    ?assertEqual(ok, ?otlp:flush(Trusting)),
+    ?assertMatch(#{requests := 1, points := 1}, ?otlp:info(Trusting)),
+    ok = ?otlp:stop(Trusting),
+    ok = inets:stop(httpd, Server).
+
+%% Takes anything.
+do(_) ->
+    {proceed, [{response, {response, [{code, 200}, {content_length, "0"}], []}}]}.
 
 %%% What arrives
 
