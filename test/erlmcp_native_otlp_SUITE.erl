@@ -9,6 +9,7 @@
 -export([
     options/1,
     no_collector/1,
+    inets_stops/1,
     not_started/1,
     https/1,
     everything_arrives/1,
@@ -27,7 +28,7 @@
     one_refused_request/1,
     partial_success/1,
     slow_collector_piles_up_nothing/1,
-    collector_comes_back/1
+    collector_goes/1
 ]).
 
 %% For httpd.
@@ -41,7 +42,7 @@
 %% What decodes; any newer one does, too.
 -define(DEFINITIONS, "opentelemetry-proto>=1.27,<2").
 
-all() -> [options, no_collector, not_started, https, {group, collector}].
+all() -> [options, no_collector, inets_stops, not_started, https, {group, collector}].
 
 groups() ->
     [
@@ -62,7 +63,7 @@ groups() ->
             one_refused_request,
             partial_success,
             slow_collector_piles_up_nothing,
-            collector_comes_back
+            collector_goes
         ]}
     ].
 
@@ -270,6 +271,27 @@ no_collector(_) ->
         ?otlp:info(Pid)
     ),
     quietly(fun() -> ok = ?otlp:stop(Pid) end).
+
+%% It is started again, and what a push says holds nothing of its request.
+inets_stops(_) ->
+    ok = counters(test_calls, 1),
+    Secret = "not for the log",
+    {ok, Pid} = ?otlp:start(#{
+        endpoint => "http://127.0.0.1:1/v1/metrics", retries => 0, headers => [{"authorization", Secret}]
+    }),
+    quietly(fun() ->
+        ok = application:stop(inets),
+        ?assertMatch({error, {failed_connect, _}}, ?otlp:flush(Pid)),
+        ok = application:stop(inets),
+        ok = application:start(inets),
+        ?assertMatch({error, {failed_connect, _}}, ?otlp:flush(Pid)),
+        %% The last push starts nothing.
+        ok = application:stop(inets),
+        Said = lists:flatten(io_lib:format("~p", [?otlp:info(Pid)])),
+        ?assertEqual(nomatch, string:find(Said, Secret)),
+        ok = ?otlp:stop(Pid),
+        ok = application:start(inets)
+    end).
 
 not_started(_) ->
     ok = application:stop(erlmcp_native),
@@ -626,7 +648,7 @@ partial_success(Config) ->
 slow_collector_piles_up_nothing(Config) ->
     ok = counters(test_calls, 1),
     Collector = ?config(collector, Config),
-    ok = script(Collector, [#{delay => 2}]),
+    ok = script(Collector, [#{delay => 4}]),
     Pid = start(Config, #{interval => 10, timeout => 60_000}),
     %% Meanwhile one push is under way, and no other begins.
     until(fun() ->
@@ -642,7 +664,7 @@ slow_collector_piles_up_nothing(Config) ->
     [receive {flushed, Result} -> ?assertEqual(ok, Result) end || _ <- lists:seq(1, 5)],
     ok = ?otlp:stop(Pid).
 
-collector_comes_back(Config) ->
+collector_goes(Config) ->
     ok = counters(test_calls, 1),
     Pid = start(Config, #{retries => 0}),
     ok = ?otlp:flush(Pid),

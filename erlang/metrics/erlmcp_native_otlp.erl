@@ -206,7 +206,7 @@ abandon({Pid, Monitor, _}) ->
     ok.
 
 last_push(Opts) ->
-    {Pid, Monitor, _} = Worker = spawn_push(Opts#{retries := 0}),
+    {Pid, Monitor, _} = Worker = spawn_push(run_last, Opts),
     receive
         {'DOWN', Monitor, process, Pid, _} -> ok
     after ?LAST ->
@@ -214,10 +214,10 @@ last_push(Opts) ->
     end.
 
 begin_push(#state{opts = Opts} = State) ->
-    State#state{worker = spawn_push(Opts)}.
+    State#state{worker = spawn_push(run, Opts)}.
 
-spawn_push(Opts) ->
-    {Pid, Monitor} = spawn_opt(erlmcp_native_otlp_push, run, [Opts], [link, monitor]),
+spawn_push(Run, Opts) ->
+    {Pid, Monitor} = spawn_opt(erlmcp_native_otlp_push, Run, [Opts], [link, monitor]),
     {Pid, Monitor, erlang:monotonic_time(millisecond)}.
 
 end_push(Exit, #state{worker = {Pid, _, Started}, info = Info} = State) ->

@@ -6,7 +6,7 @@
 %% sent one after the other, again where the protocol says so
 %% (https://opentelemetry.io/docs/specs/otlp/#otlphttp).
 
--export([prepare/1, run/1]).
+-export([prepare/1, run/1, run_last/1]).
 
 %% Of httpc: not its default one, so that nothing is shared with other users of it.
 -define(PROFILE, erlmcp_native_otlp).
@@ -32,18 +32,36 @@ is_tuple_ok({ok, _}) -> true;
 is_tuple_ok(_) -> false.
 
 profile({ok, _}) -> ok;
-profile({error, {already_started, _}}) -> ok.
+profile({error, {already_started, _}}) -> ok;
+profile({error, _}) -> {error, no_inets}.
 
 %% Exits with {pushed, ok | {error, Reason}, Counts}.
 -spec run(map()) -> no_return().
-run(#{max_points := Most} = Opts) ->
+run(Opts) ->
+    %% Again, since inets may have been started anew.
+    push(fun prepare/1, Opts).
+
+%% As run/1, once, and with what there is: where the node stops, nothing can be started.
+-spec run_last(map()) -> no_return().
+run_last(Opts) ->
+    push(fun(_) -> ok end, Opts#{retries := 0}).
+
+-spec push(fun((map()) -> ok | {error, no_inets}), map()) -> no_return().
+push(Prepare, #{max_points := Most} = Opts) ->
     {Result, Counts} =
         try
-            Time = erlang:system_time(nanosecond),
-            Families = erlmcp_native_metrics:collect(),
-            requests(cut(Families, Most), Time, Opts, {ok, #{}})
+            case Prepare(Opts) of
+                ok ->
+                    Time = erlang:system_time(nanosecond),
+                    Families = erlmcp_native_metrics:collect(),
+                    requests(cut(Families, Most), Time, Opts, {ok, #{}});
+                {error, _} = Error ->
+                    {Error, #{}}
+            end
         catch
-            %% Without a report of its own.
+            %% Without a report of its own, nor the request, whose headers may be secret.
+            exit:{noproc, _} -> {{error, no_inets}, #{}};
+            exit:{Reason, {gen_server, call, _}} -> {{error, {exit, Reason}}, #{}};
             Class:Reason -> {{error, {Class, Reason}}, #{}}
         end,
     exit({pushed, Result, Counts}).
