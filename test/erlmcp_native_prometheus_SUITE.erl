@@ -73,9 +73,12 @@ suite() -> [{timetrap, {minutes, 5}}].
 init_per_suite(Config) ->
     {ok, Started} = application:ensure_all_started(inets),
     {ok, _} = application:ensure_all_started(erlmcp_native),
+    %% No reading is cut short by a slow machine.
+    application:set_env(erlmcp_native, collector_timeout, 60_000),
     [{started, Started} | Config].
 
 end_per_suite(Config) ->
+    application:unset_env(erlmcp_native, collector_timeout),
     lists:foreach(fun application:stop/1, lists:reverse(?config(started, Config))).
 
 init_per_group(Group, Config) ->
@@ -513,6 +516,8 @@ endpoint_options(_) ->
     #{url := Url, port := Port} = ?httpd:info(Pid),
     ?assertMatch({200, _, _}, request(get, Url, [])),
     ?assertMatch({error, _}, quietly(fun() -> ?httpd:start(#{port => Port}) end)),
+    %% Of no machine: 192.0.2.0/24 is for documentation.
+    ?assertEqual({error, no_address}, quietly(fun() -> ?httpd:start(#{ip => {192, 0, 2, 1}}) end)),
     ok = ?httpd:stop(Pid),
     %% Its port is free again.
     {ok, Again} = ?httpd:start(#{port => Port}),

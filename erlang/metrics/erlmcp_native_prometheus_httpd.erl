@@ -55,7 +55,8 @@ inets, which need not run.
 Starts one under the library's own supervisor.
 
 `{error, not_started}`: the application is not running. `{error, no_inets}`: that application is not on
-the code path. `{error, Reason}`: of inets, as where the port is taken.
+the code path. `{error, no_address}`: this machine does not have the `ip`. `{error, Reason}`: of inets,
+as where the port is taken.
 """).
 -spec start(Opts :: opts()) -> {ok, pid()} | {error, term()}.
 start(Opts) ->
@@ -146,7 +147,7 @@ listen(#state{ip = Ip, port = Port, path = Path} = State) ->
         {?PATH, Path}
     ],
     try inets:start(httpd, Config, stand_alone) of
-        {ok, Server} -> {ok, State#state{server = Server, port = port(Server)}};
+        {ok, Server} -> listening(Server, State);
         {error, Reason} -> {error, Reason}
     catch
         error:undef -> {error, no_inets}
@@ -155,10 +156,16 @@ listen(#state{ip = Ip, port = Port, path = Path} = State) ->
 family(Ip) when tuple_size(Ip) =:= 4 -> inet;
 family(_) -> inet6.
 
-%% The one that was taken where any was asked for.
-port(Server) ->
-    [{{httpd_instance_sup, _Address, Port, _Profile}, _, _, _}] = supervisor:which_children(Server),
-    Port.
+%% With the port that was taken where any was asked for. httpd starts without listening, and logs why,
+%% where it cannot have one at the address.
+listening(Server, State) ->
+    case supervisor:which_children(Server) of
+        [{{httpd_instance_sup, _Address, Port, _Profile}, _, _, _}] ->
+            {ok, State#state{server = Server, port = Port}};
+        [] ->
+            ok = stop_server(Server),
+            {error, no_address}
+    end.
 
 ?DOC(false).
 -spec handle_call(info, gen_server:from(), #state{}) -> {reply, info(), #state{}}.
@@ -198,6 +205,9 @@ handle_info(_, State) ->
 terminate(_Reason, #state{server = none}) ->
     ok;
 terminate(_Reason, #state{server = Server}) ->
+    stop_server(Server).
+
+stop_server(Server) ->
     %% One of the processes that it is linked to holds the socket, and ends after it.
     Links =
         case process_info(Server, links) of
