@@ -497,8 +497,12 @@ parallel_sums_are_exact(_) ->
 crash_loses_nothing(_) ->
     ok = ?m:new(#{name => few, type => counter, help => "", labels => [a], max_series => 3}),
     new(level, gauge),
+    new(took, histogram),
+    new(events, rate),
     [?m:inc({few, [I]}) || I <- [1, 2]],
     ?m:set(level, 3),
+    ?m:observe(took, 5, #{id => 1}),
+    ?m:mark(events),
     Handle = ?m:with_labels(few, [1]),
     ?m:delete(erlmcp_errors_total),
     Names = lists:sort(?m:names()),
@@ -507,6 +511,9 @@ crash_loses_nothing(_) ->
     ?m:inc({few, [2]}),
     ?assertEqual([2, 2], [Value || {_, Value} <- series(few)]),
     ?assertEqual(3.0, ?m:value(level)),
+    ?assertMatch(#{count := 1}, erlmcp_native_histogram:summary(?m:histogram(took))),
+    ?assertMatch(#{total := 1}, erlmcp_native_rate:read(?m:rate(events))),
+    ?assertMatch([{[], _, _, [_]}], element(7, lists:keyfind(<<"took">>, 1, ?m:collect()))),
     ?assertEqual(Names, lists:sort(?m:names())),
     %% The bound is where it was, and new counters are nobody else's.
     [?m:inc({few, [I]}) || I <- [3, 4, 5]],

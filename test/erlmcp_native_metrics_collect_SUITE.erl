@@ -113,8 +113,11 @@ histograms(_) ->
     ?assertEqual(Histogram, ?m:histogram(Handle)),
     ?assert(lists:keymember(Histogram, 2, Series)),
     ?assertMatch(#{count := 51}, summary(Histogram)),
+    %% A reset is for who reads here; what is exposed goes on, and so its beginning stays.
+    timer:sleep(5),
     ok = ?m:reset(took_seconds),
     ?assertMatch(#{count := 0}, summary(Histogram)),
+    ?assertEqual(lists:sort(Series), lists:sort(element(7, family(took_seconds)))),
     [badarg(2, fun() -> ?m:observe(Metric, Value) end) || Value <- [-1, 1.5, a], Metric <- [Handle, {took_seconds, [0]}]],
     badarg(1, fun() -> ?m:value(Handle) end),
     badarg(1, fun() -> ?m:inc(Handle) end),
@@ -316,7 +319,8 @@ nothing_is_kept_between_readings(_) ->
     {Sizes, Memory} = Record(),
     {_, Same} = lists:unzip([{I, Record()} || I <- lists:seq(1, 10)]),
     [?assertEqual(Sizes, Now) || {Now, _} <- Same],
-    [?assert(abs(Now - Memory) < 100_000) || {_, Now} <- Same].
+    %% Less may be what others had left.
+    [?assert(Now - Memory < 100_000) || {_, Now} <- Same].
 
 %%% Collectors
 

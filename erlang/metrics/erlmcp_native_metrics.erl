@@ -175,7 +175,9 @@ remove_series(Name, Labels) ->
     done(erlmcp_native_metrics_registry:remove_series(Family, Values), Call).
 
 ?DOC("""
-Sets all series of a family to zero, created now; rates forget by themselves. What is recorded at the same moment may be lost.
+Sets the counters or gauges of a family to zero, created now. Of histograms, what `erlmcp_native_histogram`
+reads begins anew, and what is exposed goes on; rates forget by themselves. What a counter or gauge is
+given at the same moment may be lost.
 """).
 -spec reset(Name :: name()) -> ok.
 reset(Name) ->
@@ -378,7 +380,7 @@ value(Metric) ->
     Call = ?CALL(value, [Metric]),
     case existing(Metric, Call) of
         {Type, _, _} when Type =:= histogram; Type =:= rate ->
-            erlmcp_native_error:badarg(Call, 1, io_lib:format("a ~tw", [Type]));
+            erlmcp_native_error:badarg(Call, 1, io_lib:format("this metric is a ~tw", [Type]));
         none -> 0;
         Handle -> erlmcp_native_metrics_record:read(Handle)
     end.
@@ -556,7 +558,7 @@ not_a_metric(Call) ->
 wrong(Handle, Why, {_, Function, _} = Call) ->
     is_handle(Handle) orelse not_a_metric(Call),
     lists:member(element(1, Handle), types_of(Function)) orelse
-        erlmcp_native_error:badarg(Call, 1, io_lib:format("a ~tw", [element(1, Handle)])),
+        erlmcp_native_error:badarg(Call, 1, io_lib:format("this metric is a ~tw", [element(1, Handle)])),
     erlmcp_native_error:badarg(Call, 2, Why).
 
 types_of(inc) -> [counter, up_down_counter, gauge];

@@ -147,7 +147,6 @@ overflow(#family{key = Key}) ->
 remove_series(#family{key = Key}, Values) ->
     call({remove_series, Key, Values}).
 
-%% All series of the family at zero, as of now.
 -spec reset(#family{}) -> ok | {error, not_started}.
 reset(#family{key = Key}) ->
     call({reset, Key}).
@@ -328,9 +327,11 @@ remove_row({Key, Handle, _Created}) ->
     true = ets:delete(?SERIES, Key),
     erlmcp_native_metrics_record:remove(Handle).
 
-reset_row({Key, Handle, _Created}) ->
+reset_row({Key, {Type, _, _} = Handle, _Created}) ->
     ok = erlmcp_native_metrics_record:reset(Handle),
-    ets:update_element(?SERIES, Key, {3, now_seconds()}).
+    %% What is exposed of the others goes on from where it was.
+    Type =:= histogram orelse Type =:= rate orelse
+        ets:update_element(?SERIES, Key, {3, now_seconds()}).
 
 now_seconds() ->
     erlang:system_time(millisecond) / 1000.
