@@ -6,6 +6,7 @@
 -export([all/0, suite/0, init_per_suite/1, end_per_suite/1, init_per_testcase/2]).
 -export([
     without_telemetry/1,
+    telemetry_does_not_run/1,
     wrong_specs/1,
     counters_gauges_histograms/1,
     labels/1,
@@ -24,6 +25,7 @@
 all() ->
     [
         without_telemetry,
+        telemetry_does_not_run,
         wrong_specs,
         counters_gauges_histograms,
         labels,
@@ -82,12 +84,15 @@ stand_in() ->
     Lines = [
         "-module(telemetry).",
         "-export([attach_many/4, detach/1, execute/3, list_handlers/1]).",
+        "is_running() -> get(telemetry_stopped) =/= true orelse exit({noproc, {gen_server, call, [telemetry]}}).",
         "attach_many(Id, Events, Fun, Config) when is_function(Fun, 4) ->"
+        "    true = is_running(),"
         "    case get({telemetry, Id}) of"
         "        undefined -> put({telemetry, Id}, {Events, Fun, Config}), ok;"
         "        _ -> {error, already_exists}"
         "    end.",
         "detach(Id) ->"
+        "    true = is_running(),"
         "    case erase({telemetry, Id}) of"
         "        undefined -> {error, not_found};"
         "        _ -> ok"
@@ -131,6 +136,19 @@ without_telemetry(Config) ->
             ?assertEqual({error, no_telemetry}, ?t:attach(handler, [Spec])),
             ?assertEqual({error, no_telemetry}, ?t:detach(handler)),
             badarg(2, fun() -> ?t:attach(handler, []) end)
+    end.
+
+telemetry_does_not_run(Config) ->
+    new(counted, counter),
+    case proplists:get_value(stand_in, Config) of
+        undefined -> ok = application:stop(telemetry);
+        _ -> put(telemetry_stopped, true)
+    end,
+    ?assertEqual({error, no_telemetry}, ?t:attach(handler, [#{event => [a], metric => counted}])),
+    ?assertEqual({error, no_telemetry}, ?t:detach(handler)),
+    case proplists:get_value(stand_in, Config) of
+        undefined -> ok = application:start(telemetry);
+        _ -> erase(telemetry_stopped)
     end.
 
 wrong_specs(_) ->

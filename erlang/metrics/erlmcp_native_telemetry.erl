@@ -52,7 +52,7 @@ never raises, since telemetry would detach it.
 
 ?DOC("""
 Attaches one handler, of any name, for all of these. `{error, already_exists}`: there is one of that name.
-`{error, no_telemetry}`: the application is not on the code path.
+`{error, no_telemetry}`: the application is not on the code path, or not running.
 """).
 -spec attach(HandlerId :: term(), Specs :: [spec(), ...]) ->
     ok | {error, no_telemetry | already_exists}.
@@ -74,7 +74,12 @@ detach(HandlerId) ->
 
 with_telemetry(Do) ->
     case code:ensure_loaded(telemetry) of
-        {module, Telemetry} -> Do(Telemetry);
+        {module, Telemetry} ->
+            try
+                Do(Telemetry)
+            catch
+                exit:{noproc, _} -> {error, no_telemetry}
+            end;
         {error, _} -> {error, no_telemetry}
     end.
 
