@@ -48,7 +48,6 @@
     histogram_cumulative/1,
     histogram_decaying/2,
     histogram_delete/1,
-    histogram_exponential/4,
     histogram_fraction_below/2,
     histogram_from_hdr/1,
     histogram_info/1,
@@ -137,7 +136,6 @@
     histogram_cumulative/1,
     histogram_decaying/2,
     histogram_delete/1,
-    histogram_exponential/4,
     histogram_fraction_below/2,
     histogram_from_hdr/1,
     histogram_info/1,
@@ -377,17 +375,6 @@ histogram_decaying(_Histogram, _Quantiles) -> ?nif_stub.
 
 -spec histogram_delete(histogram()) -> boolean().
 histogram_delete(_Histogram) -> ?nif_stub.
-
-%% OpenTelemetry's exponential histogram of the values times a factor.
--spec histogram_exponential(
-    histogram() | binary(), MaxScale :: integer(), MaxBuckets :: pos_integer(), Factor :: number()
-) ->
-    {Scale :: integer(), ZeroCount :: non_neg_integer(), Offset :: integer(), [non_neg_integer()]}
-    | invalid_histogram
-    | invalid_snapshot
-    | invalid_scale
-    | invalid_factor.
-histogram_exponential(_From, _MaxScale, _MaxBuckets, _Factor) -> ?nif_stub.
 
 %% The share of the values that are at most the bound.
 -spec histogram_fraction_below(histogram() | binary(), number() | infinity) ->

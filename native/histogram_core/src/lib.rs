@@ -3,7 +3,6 @@
 mod buckets;
 pub mod decaying;
 pub mod encoding;
-pub mod exponential;
 pub mod hdr;
 pub mod histogram;
 pub mod layout;

@@ -73,17 +73,6 @@ impl Snapshot {
         sum
     }
 
-    /// All of them together; `None` of none.
-    pub fn merge_all<'a>(snapshots: impl IntoIterator<Item = &'a Snapshot>) -> Option<Snapshot> {
-        let mut snapshots = snapshots.into_iter();
-        let mut sum = snapshots.next()?.clone();
-        for snapshot in snapshots {
-            sum.add(snapshot);
-        }
-        sum.trim();
-        Some(sum)
-    }
-
     /// Adds another; the buckets at both ends may be empty afterwards.
     pub(crate) fn add(&mut self, other: &Snapshot) {
         let layout = common(self, other);

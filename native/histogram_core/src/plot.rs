@@ -6,7 +6,7 @@ use std::fmt::Write;
 /// Lines are of buckets joined by powers of two, as few of them as do not make more lines.
 const ROWS: usize = 24;
 /// What the text may be made as wide as.
-pub const WIDTHS: std::ops::RangeInclusive<usize> = 60..=400;
+const WIDTHS: std::ops::RangeInclusive<usize> = 60..=400;
 /// Empty lines in a row beyond these become one that says so.
 const EMPTY_ROWS: usize = 2;
 const MARKS: [(f64, &str); 7] = [

@@ -1,6 +1,5 @@
-//! Snapshots at fixed bounds, as exponential histograms and as text.
+//! Snapshots at fixed bounds and as text.
 
-use histogram_core::exponential::{default_scale, Exponential};
 use histogram_core::histogram::Histogram;
 use histogram_core::layout::{Layout, PRECISIONS};
 use histogram_core::snapshot::Snapshot;
@@ -21,23 +20,6 @@ fn value() -> impl Strategy<Value = u64> {
 
 fn values() -> impl Strategy<Value = Vec<u64>> {
     prop::collection::vec(value(), 1..150)
-}
-
-/// Of half the scale: each bucket holds two of before.
-fn halved(exponential: &Exponential) -> Exponential {
-    let offset = exponential.offset >> 1;
-    let mut counts = vec![];
-    for (index, count) in (exponential.offset..).zip(&exponential.counts) {
-        let at = ((index >> 1) - offset) as usize;
-        counts.resize(at + 1, 0);
-        counts[at] += count;
-    }
-    Exponential {
-        scale: exponential.scale - 1,
-        offset,
-        counts,
-        zero_count: exponential.zero_count,
-    }
 }
 
 proptest! {
@@ -68,46 +50,6 @@ proptest! {
         prop_assert_eq!(told(-1.0), 0);
         let share = snapshot.fraction_below(bound as f64 + part);
         prop_assert_eq!(share, Some(count as f64 / values.len() as f64));
-    }
-
-    #[test]
-    fn an_exponential_histogram_has_the_same_quantiles(
-        precision in PRECISIONS, bits in 10..=64u8, values in values(), max_scale in -12..22i32,
-        max_buckets in 1..400usize, factor in prop_oneof![Just(1.0), Just(1e-9), Just(3.7e5)]
-    ) {
-        let snapshot = snapshot(precision, bits, &values);
-        let exponential = snapshot.exponential(max_scale, max_buckets, factor);
-        let zeroes = values.iter().filter(|&&value| value == 0).count() as u64;
-        prop_assert_eq!(exponential.zero_count, zeroes);
-        prop_assert_eq!(exponential.counts.iter().sum::<u64>() + zeroes, values.len() as u64);
-        prop_assert!(exponential.counts.len() <= max_buckets.max(2));
-        prop_assert!((-10..=20).contains(&exponential.scale) && exponential.scale <= max_scale.max(-10));
-        prop_assert!(exponential.counts.first() != Some(&0) && exponential.counts.last() != Some(&0));
-
-        let bound = |index: i32| (f64::from(index) * f64::from(-exponential.scale).exp2()).exp2();
-        let quantiles = [0.0, 0.3, 0.5, 0.9, 0.99, 1.0];
-        let distribution = snapshot.distribution();
-        for quantile in quantiles {
-            let value = distribution.nearest(quantile).unwrap() as f64 * factor;
-            let rank = ((quantile * values.len() as f64 - 1e-9).ceil() as u64).max(1);
-            let mut below = zeroes;
-            if rank <= below {
-                prop_assert_eq!(value, 0.0);
-                continue;
-            }
-            let (index, _) = (exponential.offset..).zip(&exponential.counts).find(|(_, &count)| {
-                below += count;
-                rank <= below
-            }).unwrap();
-            let (low, high) = (bound(index), bound(index + 1));
-            prop_assert!(low * (1.0 - 1e-9) <= value && value <= high * (1.0 + 1e-9), "{low} {value} {high}");
-        }
-        // One finer would not have done, and holds the same.
-        if exponential.scale < max_scale.min(20) && !exponential.counts.is_empty() {
-            let finer = snapshot.exponential(exponential.scale + 1, usize::MAX, factor);
-            prop_assert!(finer.counts.len() > max_buckets);
-            prop_assert_eq!(halved(&finer), exponential);
-        }
     }
 
     #[test]
@@ -145,34 +87,6 @@ fn nothing_has_no_shares() {
     assert_eq!(nothing.buckets(&[0.0, 1e9]), [0, 0]);
     assert_eq!(nothing.fraction_below(5.0), None);
     assert_eq!(nothing.plot(80), "no values\n");
-    let exponential = nothing.exponential(5, 160, 1.0);
-    assert_eq!((exponential.zero_count, exponential.counts), (0, vec![]));
-    let zeroes = snapshot(7, 42, &[0, 0]).exponential(5, 160, 1.0);
-    assert_eq!((zeroes.zero_count, zeroes.counts), (2, vec![]));
-}
-
-#[test]
-fn an_exponential_bucket_holds_its_upper_end() {
-    let one = |value: u64, scale| {
-        let exponential = snapshot(7, 42, &[value]).exponential(scale, 160, 1.0);
-        assert_eq!((exponential.scale, exponential.counts), (scale, vec![1]));
-        exponential.offset
-    };
-    assert_eq!(
-        (one(1, 0), one(2, 0), one(3, 0), one(4, 0), one(5, 0)),
-        (-1, 0, 1, 1, 2)
-    );
-    assert_eq!((one(1, 5), one(2, 5), one(4, 5)), (-1, 31, 63));
-    assert_eq!((one(1, -2), one(16, -2), one(17, -2)), (-1, 0, 1));
-    // A thousand nanoseconds are a microsecond: above 2^-20 of a second, at most 2^-19.
-    let second = snapshot(7, 42, &[1000]).exponential(0, 160, 1e-9);
-    assert_eq!(second.offset, -20);
-    assert_eq!(
-        PRECISIONS
-            .map(|p| default_scale(Layout::new(p, 42).unwrap()))
-            .collect::<Vec<_>>(),
-        [3, 4, 5, 6, 7, 8]
-    );
 }
 
 #[test]

@@ -12,9 +12,8 @@ use rustler::sys::*;
 use rustler::types::atom::Atom;
 use std::mem::MaybeUninit;
 
-/// Longer lists of numbers, and larger snapshots, are read on a dirty scheduler.
+/// Longer lists of numbers are read on a dirty scheduler.
 const MANY_NUMBERS: usize = 1000;
-const MANY_BUCKETS: usize = 8192;
 /// So many snapshots are added up on a normal scheduler.
 const FEW_SNAPSHOTS: usize = 16;
 
@@ -306,46 +305,6 @@ unsafe fn plot(
     }
 }
 reading_nif!("histogram_plot", 2, plot);
-
-/// `{Scale, ZeroCount, Offset, Counts}`.
-unsafe fn exponential(
-    env: *mut ErlNifEnv,
-    args: &[ErlNifTerm; 4],
-    on_dirty: bool,
-) -> Result<ErlNifTerm, Fault> {
-    let (mut max_scale, mut max_buckets) = (0, 0);
-    // SAFETY: `env` is the calling environment and `args` its terms.
-    unsafe {
-        if enif_get_int(env, args[1], &mut max_scale) == 0
-            || enif_get_uint(env, args[2], &mut max_buckets) == 0
-        {
-            return Err(Fault::Wrong(atoms::invalid_scale()));
-        }
-        let factor = number(env, args[3]).filter(|factor| *factor > 0.0 && factor.is_finite());
-        let factor = factor.ok_or(Fault::Wrong(atoms::invalid_factor()))?;
-        let snapshot = snapshot_of(env, args[0], on_dirty)?;
-        if !on_dirty && snapshot.counts.len() > MANY_BUCKETS {
-            return Err(Fault::Large);
-        }
-        let exponential = snapshot.exponential(max_scale, max_buckets as usize, factor);
-        if !on_dirty && exponential.counts.len() > MANY_BUCKETS {
-            return Err(Fault::Large);
-        }
-        let counts: Vec<ErlNifTerm> = exponential
-            .counts
-            .iter()
-            .map(|&count| enif_make_uint64(env, count))
-            .collect();
-        let parts = [
-            enif_make_int(env, exponential.scale),
-            enif_make_uint64(env, exponential.zero_count),
-            enif_make_int(env, exponential.offset),
-            list(env, &counts),
-        ];
-        Ok(enif_make_tuple_from_array(env, parts.as_ptr(), 4))
-    }
-}
-reading_nif!("histogram_exponential", 4, exponential);
 
 /// `{error, Reason}`.
 ///
