@@ -1,4 +1,4 @@
-% Handles, names and owners of histograms, and what is left when processes end.
+%% Handles, names and owners of histograms, and what is left when processes end.
 -module(erlmcp_native_histogram_life_SUITE).
 -include_lib("stdlib/include/assert.hrl").
 

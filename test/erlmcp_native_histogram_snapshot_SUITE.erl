@@ -428,6 +428,18 @@ log_of_others(_) ->
 wrong_logs(_) ->
     H = filled([1]),
     Line = ?LOG:line(H, #{}),
+    [_, _ | Rest] = binary:split(Line, <<",">>, [global]),
+    %% No float can hold them, or none their milliseconds.
+    Digits = binary:copy(<<"9">>, 400),
+    [
+        ?assertEqual({error, {1, invalid_line}}, ?LOG:read(Log))
+     || Log <- [
+            [<<"#[BaseTime: ">>, Digits, <<".0]">>],
+            lists:join($,, [Digits, <<"1">> | Rest]),
+            lists:join($,, [<<"1e307">>, <<"1">> | Rest]),
+            lists:join($,, [<<"1">>, <<"9e306">> | Rest])
+        ]
+    ],
     [
         ?assertMatch({error, {Nth, Reason}} when is_atom(Reason), ?LOG:read(Log))
      || {Nth, Log} <- [

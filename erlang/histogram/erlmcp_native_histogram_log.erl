@@ -31,6 +31,8 @@ A log of a histogram is its header, and a line for each delta of `erlmcp_native_
 %% Milliseconds; since 1970 where the log tells a base time, else as its lines tell them.
 
 -define(MAX_TIME, (1 bsl 48)).
+%% In seconds, of a line.
+-define(MAX_SECONDS, 1.0e15).
 -define(CALL(Name, Args), {?MODULE, Name, Args}).
 
 ?DOC("""
@@ -88,7 +90,7 @@ read(Log) ->
     read(binary:split(Text, <<"\n">>, [global]), 1, 0, []).
 
 read([<<"#[BaseTime:", Time/binary>> | Lines], Nth, _Base, Intervals) ->
-    case re:run(Time, "^ *([0-9]+\\.[0-9]+)", [{capture, all_but_first, binary}]) of
+    case re:run(Time, "^ *([0-9]{1,15}\\.[0-9]{1,15})", [{capture, all_but_first, binary}]) of
         {match, [Seconds]} -> read(Lines, Nth + 1, binary_to_float(Seconds) * 1000, Intervals);
         nomatch -> {error, {Nth, invalid_line}}
     end;
@@ -98,6 +100,8 @@ read([Line | Lines], Nth, Base, Intervals) ->
             read(Lines, Nth + 1, Base, Intervals);
         {error, Reason} ->
             {error, {Nth, Reason}};
+        {_Tag, Start, Length, _Snapshot} when abs(Start) > ?MAX_SECONDS; abs(Length) > ?MAX_SECONDS ->
+            {error, {Nth, invalid_line}};
         {Tag, Start, Length, Snapshot} ->
             Interval = #{
                 start => Base + Start * 1000,
