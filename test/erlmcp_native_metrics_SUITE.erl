@@ -381,7 +381,11 @@ bound(_) ->
     ?assert(?m:remove_series(few, overflow)),
     ?assertNot(?m:remove_series(few, overflow)),
     ?assertEqual(3, length(series(few))),
-    ?assertMatch(#{series := 3}, ?m:info(few)).
+    ?assertMatch(#{series := 3}, ?m:info(few)),
+    %% Also where nobody wants it counted.
+    ?assert(?m:delete(erlmcp_metrics_overflow)),
+    ?assertEqual(ok, ?m:inc({few, [7]})),
+    ?assertEqual({[{<<"otel_metric_overflow">>, <<"true">>}], 1}, lists:last(series(few))).
 
 long_values_overflow(_) ->
     new(counted, counter, [a]),

@@ -465,11 +465,19 @@ lookup(Name, Labels, Call) ->
     end.
 
 overflow(#family{name = Name} = Family, Call) ->
-    Name =:= <<"erlmcp_metrics_overflow">> orelse inc({erlmcp_metrics_overflow, [Name]}),
+    Name =:= <<"erlmcp_metrics_overflow">> orelse count_overflow(Name),
     case erlmcp_native_metrics_registry:overflow(Family) of
         {ok, Handle} -> Handle;
         gone -> no_such(Name, Call);
         {error, Reason} -> failed(Reason, Call)
+    end.
+
+count_overflow(Name) ->
+    try
+        inc({erlmcp_metrics_overflow, [Name]})
+    catch
+        %% The family was deleted.
+        error:badarg -> ok
     end.
 
 existing({Name, Labels}, Call) ->
