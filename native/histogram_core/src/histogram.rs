@@ -43,6 +43,12 @@ impl Histogram {
         shard.record(value, times, shared);
     }
 
+    /// The thread's own shard, if it has one to itself.
+    pub fn own_shard(&self, thread: usize) -> Option<&Shard> {
+        let (shard, shared) = self.shards.own(thread, || Shard::new(self.layout));
+        (!shared).then_some(shard)
+    }
+
     pub fn record_all(&self, thread: usize, values: impl Iterator<Item = u64>) {
         let (shard, shared) = self.shards.own(thread, || Shard::new(self.layout));
         shard.record_all(values, shared);

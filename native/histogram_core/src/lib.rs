@@ -10,7 +10,7 @@ pub mod merge;
 pub mod meter;
 pub mod plot;
 pub mod quantiles;
-mod shard;
+pub mod shard;
 pub mod snapshot;
 mod sync;
 pub mod windows;

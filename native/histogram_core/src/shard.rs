@@ -88,6 +88,27 @@ impl Shard {
         self.widen(value, value, shared);
     }
 
+    /// Records a value where that is a matter of two plain stores, as it nearly always is; whether
+    /// it was. Not for a shard that threads share.
+    #[inline(always)]
+    pub fn try_record(&self, value: u64) -> bool {
+        let index = self.layout.index(value);
+        let page = index >> self.layout.precision();
+        // No page holds what is above the layout's largest.
+        let cells = self.pages[page].load(Ordering::Acquire);
+        let (sum, passes) = self.sum.load(Ordering::Relaxed).overflowing_add(value);
+        let widens =
+            value > self.max.load(Ordering::Relaxed) || value < self.min.load(Ordering::Relaxed);
+        if cells.is_null() || passes || widens {
+            return false;
+        }
+        // SAFETY: a page has `page_len` cells and is freed only with the shard.
+        let cell = unsafe { &*cells.add(index & (self.page_len() - 1)) };
+        add(cell, 1, false);
+        self.sum.store(sum, Ordering::Relaxed);
+        true
+    }
+
     #[inline(always)]
     fn widen(&self, min: u64, max: u64, shared: bool) {
         if max > self.max.load(Ordering::Relaxed) {

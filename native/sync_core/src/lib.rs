@@ -2,6 +2,7 @@
 //! keep what they see alive, and handles that are integers.
 
 pub mod handles;
+mod kept;
 pub mod parts;
 mod readers;
 pub mod sections;

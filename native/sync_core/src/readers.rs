@@ -1,6 +1,7 @@
 //! The algorithm of [`crate::sections`]: who reads counts his entries and exits in a word of his
 //! own, and who takes something away waits until each word that was odd then has moved on.
 
+use crate::kept::Kept;
 use crate::sync::{AtomicPtr, AtomicU64, Ordering, SegQueue};
 use crossbeam_utils::CachePadded;
 use std::ptr;
@@ -10,6 +11,7 @@ pub struct Reader {
     /// Odd inside of a section.
     sequence: CachePadded<AtomicU64>,
     pub number: usize,
+    pub kept: Kept,
     next: AtomicPtr<Reader>,
 }
 
@@ -66,6 +68,8 @@ pub struct Readers {
     /// All there ever were.
     first: AtomicPtr<Reader>,
     waiting: SegQueue<Waiting>,
+    /// How many things were retired: of whoever enters after the barrier of one, seen to be more.
+    retired: AtomicU64,
     /// Makes every thread that is in a section, or enters one, pass a fence; whether it did.
     barrier: fn() -> bool,
 }
@@ -75,14 +79,21 @@ impl Readers {
         Readers {
             first: AtomicPtr::new(ptr::null_mut()),
             waiting: SegQueue::new(),
+            retired: AtomicU64::new(0),
             barrier,
         }
+    }
+
+    #[inline(always)]
+    pub fn retired(&self) -> u64 {
+        self.retired.load(Ordering::Acquire)
     }
 
     pub fn register(&self, number: usize) -> &'static Reader {
         let reader = Box::leak(Box::new(Reader {
             sequence: CachePadded::new(AtomicU64::new(0)),
             number,
+            kept: Kept::new(),
             next: AtomicPtr::new(ptr::null_mut()),
         }));
         let mut first = self.first.load(Ordering::Acquire);
@@ -119,6 +130,7 @@ impl Readers {
     /// `garbage` must come from `Box::into_raw`, be out of reach of all who enter from now on, and
     /// be retired once.
     pub unsafe fn retire<T: Send + 'static>(&self, garbage: *mut T) {
+        self.retired.fetch_add(1, Ordering::AcqRel);
         self.wait_or_free(Garbage(garbage));
         // One more than is added, so that they do not grow in number where nobody else reclaims.
         self.reclaim(2);

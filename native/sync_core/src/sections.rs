@@ -59,6 +59,22 @@ impl Section {
     pub fn thread(&self) -> usize {
         self.reader.number
     }
+
+    /// What this thread has kept by a key; null where it has not, or where anything was retired
+    /// since. What it points to is alive in this section.
+    #[inline(always)]
+    pub fn kept(&self, key: u64) -> *const () {
+        self.reader.kept.get(key, READERS.retired())
+    }
+
+    /// Keeps a pointer for later sections of this thread.
+    ///
+    /// # Safety
+    /// What it points into must have been looked up in this section, without asking [`Self::kept`]
+    /// since, and be freed by [`retire`] alone.
+    pub unsafe fn keep<T>(&self, key: u64, value: &T) {
+        self.reader.kept.set(key, ptr::from_ref(value).cast());
+    }
 }
 
 impl Drop for Section {

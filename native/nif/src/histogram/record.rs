@@ -5,7 +5,9 @@ use super::handle::with_histogram;
 use super::Fault;
 use crate::atoms;
 use crate::boundary::{guarded, inspect_binary, small};
+use histogram_core::shard::Shard;
 use rustler::sys::*;
+use sync_core::sections;
 
 /// A value to record: a non-negative integer; those of 2^64 and above count as the largest below.
 ///
@@ -41,6 +43,47 @@ fn wrong_value() -> Fault {
     Fault::Wrong(atoms::invalid_value())
 }
 
+/// Records where this thread has recorded by the handle before; whether it did.
+#[inline(always)]
+fn record_kept(handle: ErlNifTerm, value: u64) -> bool {
+    let Some(handle) = small(handle) else {
+        return false;
+    };
+    let section = sections::enter();
+    let shard = section.kept(handle.cast_unsigned()).cast::<Shard>();
+    // SAFETY: by the handle of a histogram, `record_found` keeps the thread's shard of it.
+    unsafe { shard.as_ref() }.is_some_and(|shard| shard.try_record(value))
+}
+
+/// Records, and keeps where, for [`record_kept`].
+///
+/// # Safety
+/// `env` must be the calling environment and `histogram` a term of it.
+unsafe fn record_found(
+    env: *mut ErlNifEnv,
+    histogram: ErlNifTerm,
+    value: u64,
+) -> Result<ErlNifTerm, Fault> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        with_histogram(env, histogram, |live, section| {
+            let thread = section.thread();
+            live.histogram.record(thread, value);
+            let own = small(histogram).zip(live.histogram.own_shard(thread));
+            if let Some((handle, shard)) = own {
+                // SAFETY: the shard is freed with its histogram, which the registry retires.
+                section.keep(handle.cast_unsigned(), shard);
+            }
+            atoms::ok().as_c_arg()
+        })
+    }
+}
+
+fn record_quickly(args: &[ErlNifTerm; 2]) -> bool {
+    let value = small(args[1]).and_then(|value| u64::try_from(value).ok());
+    value.is_some_and(|value| record_kept(args[0], value))
+}
+
 unsafe fn record(
     env: *mut ErlNifEnv,
     args: &[ErlNifTerm; 2],
@@ -49,13 +92,10 @@ unsafe fn record(
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
         let value = value(env, args[1]).ok_or_else(wrong_value)?;
-        with_histogram(env, args[0], |live, section| {
-            live.histogram.record(section.thread(), value);
-            atoms::ok().as_c_arg()
-        })
+        record_found(env, args[0], value)
     }
 }
-reading_nif!("histogram_record", 2, record);
+reading_nif!("histogram_record", 2, record, record_quickly);
 
 unsafe fn record_corrected(
     env: *mut ErlNifEnv,
@@ -75,21 +115,20 @@ unsafe fn record_corrected(
 }
 reading_nif!("histogram_record_corrected", 3, record_corrected);
 
+fn stop_quickly(args: &[ErlNifTerm; 2]) -> bool {
+    clock::elapsed(args[1]).is_some_and(|elapsed| record_kept(args[0], elapsed))
+}
+
 unsafe fn stop(
     env: *mut ErlNifEnv,
     args: &[ErlNifTerm; 2],
     _is_dirty: bool,
 ) -> Result<ErlNifTerm, Fault> {
+    let elapsed = clock::elapsed(args[1]).ok_or_else(wrong_value)?;
     // SAFETY: `env` is the calling environment and `args` its terms.
-    unsafe {
-        let elapsed = clock::elapsed(args[1]).ok_or_else(wrong_value)?;
-        with_histogram(env, args[0], |live, section| {
-            live.histogram.record(section.thread(), elapsed);
-            atoms::ok().as_c_arg()
-        })
-    }
+    unsafe { record_found(env, args[0], elapsed) }
 }
-reading_nif!("histogram_stop", 2, stop);
+reading_nif!("histogram_stop", 2, stop, stop_quickly);
 
 /// So many values are recorded in one turn on a scheduler, a list's or a binary's.
 const SLICE: usize = 8192;

@@ -65,6 +65,26 @@ impl Fixture {
         }
     }
 
+    /// Reads what this thread has kept, else keeps what it finds.
+    fn read_kept(&self) {
+        const KEY: u64 = 3;
+        let section = sections::enter();
+        let kept = section.kept(KEY).cast::<Value>();
+        let found = if kept.is_null() {
+            self.shown.load(Ordering::Acquire).cast_const()
+        } else {
+            kept
+        };
+        // SAFETY: values stay until the end.
+        if let Some(value) = unsafe { found.as_ref() } {
+            // SAFETY: loom notices if it is being freed.
+            let alive = value.0.with(|value| unsafe { *value });
+            assert_eq!(alive, ALIVE, "freed, but seen");
+            // SAFETY: retired by `replace`, and found after asking what was kept.
+            unsafe { section.keep(KEY, value) };
+        }
+    }
+
     fn replace(&self, by: *mut Value) -> *mut Value {
         let value = self.shown.swap(by, Ordering::AcqRel);
         if value.is_null() {
@@ -101,6 +121,28 @@ fn read_beside(preemptions: usize, enter: fn() -> Section) {
             // SAFETY: made by `value`, and all have ended.
             drop(unsafe { Box::from_raw(value) });
         }
+    });
+}
+
+/// What a thread keeps from one section to the next is not used once it is freed.
+#[test]
+fn what_was_kept_is_forgotten_in_time() {
+    explore(3, || {
+        let fixture = Fixture::new();
+        let reader = {
+            let fixture = Arc::clone(&fixture);
+            loom::thread::spawn(move || {
+                fixture.read_kept();
+                fixture.read_kept();
+                fixture.read_kept();
+            })
+        };
+        let value = fixture.replace(ptr::null_mut());
+        reader.join().unwrap();
+        READERS.reclaim(9);
+        assert_eq!(fixture.freed.load(SeqCst), 1, "not freed");
+        // SAFETY: made by `value`, and all have ended.
+        drop(unsafe { Box::from_raw(value) });
     });
 }
 

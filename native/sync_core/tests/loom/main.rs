@@ -6,6 +6,8 @@
 
 #[path = "../../src/handles.rs"]
 mod handles;
+#[path = "../../src/kept.rs"]
+mod kept;
 #[path = "../../src/parts.rs"]
 mod parts;
 #[path = "../../src/readers.rs"]

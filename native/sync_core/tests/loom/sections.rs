@@ -32,6 +32,18 @@ pub fn enter_unfenced() -> Section {
     Section(reader)
 }
 
+impl Section {
+    pub fn kept(&self, key: u64) -> *const () {
+        self.0.kept.get(key, READERS.retired())
+    }
+
+    /// # Safety
+    /// As in the library.
+    pub unsafe fn keep<T>(&self, key: u64, value: &T) {
+        self.0.kept.set(key, std::ptr::from_ref(value).cast());
+    }
+}
+
 impl Drop for Section {
     fn drop(&mut self) {
         self.0.leave();
