@@ -134,3 +134,31 @@ impl Histogram {
         size_of::<Self>() + self.shards.iter().count() * size_of::<Shard>() + 8 * self.cells()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Recording where a thread has recorded before is recording.
+        #[test]
+        fn both_ways_record_the_same(
+            values in prop::collection::vec((any::<u64>(), 0..64u32), 1..200),
+            precision in 5..=10u8,
+            bits in 1..=64u8,
+        ) {
+            let layout = Layout::new(precision, bits).unwrap();
+            let (plain, kept) = (Histogram::new(layout, 1), Histogram::new(layout, 1));
+            for (value, shift) in values {
+                let value = value >> shift;
+                plain.record(0, value);
+                let own = kept.own_shard(0).unwrap();
+                if !own.try_record(value) {
+                    kept.record(0, value);
+                }
+            }
+            prop_assert_eq!(plain.cumulative(), kept.cumulative());
+        }
+    }
+}

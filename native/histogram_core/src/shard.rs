@@ -94,12 +94,12 @@ impl Shard {
     pub fn try_record(&self, value: u64) -> bool {
         let index = self.layout.index(value);
         let page = index >> self.layout.precision();
-        // No page holds what is above the layout's largest.
         let cells = self.pages[page].load(Ordering::Acquire);
         let (sum, passes) = self.sum.load(Ordering::Relaxed).overflowing_add(value);
         let widens =
             value > self.max.load(Ordering::Relaxed) || value < self.min.load(Ordering::Relaxed);
-        if cells.is_null() || passes || widens {
+        let overflows = value > self.layout.max();
+        if cells.is_null() || passes || widens || overflows {
             return false;
         }
         // SAFETY: a page has `page_len` cells and is freed only with the shard.
