@@ -253,10 +253,8 @@ fn read(bytes: &[u8]) -> Result<Snapshot, HdrError> {
             continue;
         }
         if number > 0 {
-            let (low, high) = buckets
-                .bounds(index)
-                .filter(|_| index <= last)
-                .ok_or(HdrError::Range)?;
+            let bounds = (index <= last).then(|| buckets.bounds(index));
+            let (low, high) = bounds.flatten().ok_or(HdrError::Range)?;
             let (middle, count) = (low + (high - low) / 2, number as u64);
             if snapshot.counts.is_empty() {
                 snapshot.min = low;

@@ -83,6 +83,14 @@ impl Histogram {
         }
     }
 
+    /// In how many buckets [`record_corrected`](Self::record_corrected) counts, at most.
+    pub fn corrected_buckets(&self, value: u64, interval: u64) -> u64 {
+        let values = value.checked_div(interval).map_or(1, |times| times.max(1));
+        let highest = self.layout.index(value.min(self.layout.max()));
+        // All up to it, and those above the range.
+        values.min(highest as u64 + 2)
+    }
+
     /// Everything since it was made.
     pub fn cumulative(&self) -> Snapshot {
         let mut totals = Totals::NONE;
@@ -91,7 +99,7 @@ impl Histogram {
         }
         let page_len = 1 << self.layout.precision();
         let pages = (self.layout.len() - 1) / page_len + 1;
-        let mut counts = Vec::new();
+        let mut counts: Vec<u64> = Vec::new();
         let mut first = 0;
         for page in 0..pages {
             let mut seen = false;
@@ -105,7 +113,7 @@ impl Histogram {
                 }
                 let start = counts.len() - page_len;
                 for (count, cell) in counts[start..].iter_mut().zip(cells) {
-                    *count += cell.load(Ordering::Relaxed);
+                    *count = count.wrapping_add(cell.load(Ordering::Relaxed));
                 }
             }
         }

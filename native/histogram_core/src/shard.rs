@@ -21,7 +21,7 @@ pub struct Shard {
     /// Of values above the layout's.
     overflow: AtomicU64,
     /// The sum of all values, and how often it passed 2^64: half of `carries`, which is odd while
-    /// it passes.
+    /// it passes. Modulo 2^127, as counts are modulo 2^64: corrections alone get there.
     sum: AtomicU64,
     carries: AtomicU64,
     min: AtomicU64,
@@ -169,7 +169,7 @@ impl Shard {
             let before = self.sum.load(Ordering::Relaxed);
             let (after, passes) = before.overflowing_add(low);
             if passes || carries > 0 {
-                self.carry(after, 2 * (carries + u64::from(passes)));
+                self.carry(after, carries.wrapping_add(passes.into()).wrapping_mul(2));
             } else {
                 self.sum.store(after, Ordering::Relaxed);
             }
@@ -187,10 +187,12 @@ impl Shard {
     #[cold]
     fn carry(&self, sum: u64, carries: u64) {
         let before = self.carries.load(Ordering::Relaxed);
-        self.carries.store(before + 1, Ordering::Relaxed);
+        self.carries
+            .store(before.wrapping_add(1), Ordering::Relaxed);
         fence(Ordering::Release);
         self.sum.store(sum, Ordering::Relaxed);
-        self.carries.store(before + carries, Ordering::Release);
+        self.carries
+            .store(before.wrapping_add(carries), Ordering::Release);
     }
 
     /// Who makes `carries` odd is the only one who lets the sum pass.
@@ -207,8 +209,9 @@ impl Shard {
             }
         };
         let passed = self.sum.fetch_add(low, Ordering::AcqRel).checked_add(low);
-        let carries = carries + u64::from(passed.is_none());
-        self.carries.store(before + 2 * carries, Ordering::Release);
+        let carries = carries.wrapping_add(passed.is_none().into());
+        let after = before.wrapping_add(carries.wrapping_mul(2));
+        self.carries.store(after, Ordering::Release);
     }
 
     #[cold]
@@ -260,7 +263,8 @@ impl Shard {
     }
 
     pub fn add_totals(&self, totals: &mut Totals) {
-        totals.overflow += self.overflow.load(Ordering::Relaxed);
+        let overflow = self.overflow.load(Ordering::Relaxed);
+        totals.overflow = totals.overflow.saturating_add(overflow);
         let sum = loop {
             let carries = self.carries.load(Ordering::Acquire);
             let sum = self.sum.load(Ordering::Relaxed);
@@ -270,7 +274,7 @@ impl Shard {
             }
             spin_loop();
         };
-        totals.sum += sum;
+        totals.sum = totals.sum.saturating_add(sum);
         totals.min = totals.min.min(self.min.load(Ordering::Relaxed));
         totals.max = totals.max.max(self.max.load(Ordering::Relaxed));
     }

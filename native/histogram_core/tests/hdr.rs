@@ -275,3 +275,17 @@ fn we_read_logs() {
     assert_eq!(read_log_line("1,2,3,AAAA"), Err(HdrError::Truncated));
     assert!(is_tag("GET/x") && !["", "a b", "a,b", "a\n", "a\r"].into_iter().any(is_tag));
 }
+
+/// Runs of empty buckets may lead as far as 64 bits and further.
+#[test]
+fn endless_runs_end_beyond_the_range() {
+    let mut bytes = vec![];
+    // Of no digits; three runs of 2^63 buckets, then a count of 1.
+    let counts = [&[0xFF; 9][..], &[0xFF; 9], &[0xFF; 9], &[2]].concat();
+    bytes.extend(0x1C84_9313u32.to_be_bytes());
+    bytes.extend((counts.len() as u32).to_be_bytes());
+    bytes.extend([0u32, 0].map(u32::to_be_bytes).concat());
+    bytes.extend([4, u64::MAX, 1f64.to_bits()].map(u64::to_be_bytes).concat());
+    bytes.extend(counts);
+    assert_eq!(Snapshot::from_hdr(&bytes), Err(HdrError::Range));
+}
