@@ -363,12 +363,19 @@ every_bucket() ->
 %% charge a loop over them would keep its scheduler for seconds.
 work_is_charged(_) ->
     Document = document(<<"[">>, <<"{\"id\":1,\"tags\":[\"a\",\"b\"]},">>, <<"0]">>, 0.25),
+    Finest = refilled(#{precision => 10, max => 1 bsl 64 - 1}),
+    Quantiles = [I / 1000 || I <- lists:seq(1, 1000)],
     lists:foreach(fun charged/1, [
         {{?JSON, decode, 1}, [Document]},
         {{?JSON, encode, 1}, [lists:duplicate(20_000, #{<<"id">> => 1})]},
         {{?JSON, get, 2}, [Document, [1_000_000]]},
         {{?HISTOGRAM, record_many, 2}, [?HISTOGRAM:new(), lists:seq(1, 100_000)]},
         {{?HISTOGRAM, record_many, 2}, [?HISTOGRAM:new(), binary:copy(<<1:64/native>>, 500_000)]},
+        {{?HISTOGRAM, record_corrected, 3}, [?HISTOGRAM:new(#{max => 1 bsl 60 - 1}), 1 bsl 59, 1]},
+        {{?HISTOGRAM, summary, 1}, [Finest]},
+        {{?HISTOGRAM, snapshot, 1}, [Finest]},
+        {{?HISTOGRAM, quantiles, 2}, [Finest, Quantiles]},
+        {{?HISTOGRAM, buckets, 2}, [?HISTOGRAM:snapshot(?HISTOGRAM:new()), lists:seq(1, 1000)]},
         {{?RPC, decode, 2}, [[<<"{\"jsonrpc\":\"2.0\",\"method\":\"m\",\"params\":">>, Document, $}], #{}]}
     ]).
 

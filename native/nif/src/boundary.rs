@@ -2,9 +2,11 @@
 //! a `call_time` build, counts the thread CPU time of calls on normal schedulers.
 
 use rustler::sys::{
-    enif_get_tuple, enif_inspect_binary, enif_make_int64, enif_make_new_binary,
-    enif_raise_exception, enif_schedule_nif, ErlNifBinary, ErlNifEnv, ErlNifTerm,
+    enif_get_list_cell, enif_get_tuple, enif_inspect_binary, enif_make_int64,
+    enif_make_map_from_arrays, enif_make_new_binary, enif_raise_exception, enif_schedule_nif,
+    ErlNifBinary, ErlNifEnv, ErlNifTerm,
 };
+use rustler::types::atom::Atom;
 use rustler::{Env, NifResult, Term};
 use std::mem::MaybeUninit;
 
@@ -177,6 +179,43 @@ pub unsafe fn tuple<const N: usize>(
     unsafe {
         let is_tuple = enif_get_tuple(env, term, &mut arity, &mut parts) != 0;
         (is_tuple && arity as usize == N).then(|| *parts.cast::<[ErlNifTerm; N]>())
+    }
+}
+
+/// Head and tail of a list's first cell.
+///
+/// # Safety
+/// `env` must be the calling environment and `list` a term of it.
+#[inline(always)]
+pub unsafe fn cell(env: *mut ErlNifEnv, list: ErlNifTerm) -> Option<(ErlNifTerm, ErlNifTerm)> {
+    let (mut head, mut tail) = (list, list);
+    // SAFETY: the caller's promise.
+    let is_cell = unsafe { enif_get_list_cell(env, list, &mut head, &mut tail) != 0 };
+    is_cell.then_some((head, tail))
+}
+
+/// A map; no key may be there twice.
+///
+/// # Safety
+/// `env` must be the calling environment and the values its.
+pub unsafe fn make_map<const N: usize>(
+    env: *mut ErlNifEnv,
+    pairs: [(Atom, ErlNifTerm); N],
+) -> ErlNifTerm {
+    let mut keys = pairs.map(|(key, _)| key.as_c_arg());
+    let mut values = pairs.map(|(_, value)| value);
+    let mut map = MaybeUninit::uninit();
+    // SAFETY: the caller's promise.
+    unsafe {
+        let is_map = enif_make_map_from_arrays(
+            env,
+            keys.as_mut_ptr(),
+            values.as_mut_ptr(),
+            N,
+            map.as_mut_ptr(),
+        );
+        assert!(is_map != 0, "a key is there twice");
+        map.assume_init()
     }
 }
 

@@ -1,8 +1,9 @@
 //! Families of metrics, as the registry collects them, written in one of the forms.
 
 use crate::atoms;
-use crate::boundary::{inspect_binary, make_binary, tuple};
+use crate::boundary::{cell, inspect_binary, make_binary, tuple};
 use crate::histogram::handle::with_histogram;
+use crate::histogram::Fault;
 use histogram_core::snapshot::Snapshot;
 use metrics_core::{
     names, Attribute, Encoder, Exemplar, Family, Kind, Label, Number, OpenMetrics, Otlp, Protobuf,
@@ -84,10 +85,9 @@ impl<'e> Reader<'e> {
         mut list: ErlNifTerm,
         mut read: impl FnMut(ErlNifTerm) -> Option<()>,
     ) -> Option<()> {
-        let (mut head, mut tail) = (ErlNifTerm::default(), ErlNifTerm::default());
         // SAFETY: the promise of `new`.
         unsafe {
-            while enif_get_list_cell(self.env, list, &mut head, &mut tail) != 0 {
+            while let Some((head, tail)) = cell(self.env, list) {
                 read(head)?;
                 list = tail;
             }
@@ -181,8 +181,13 @@ impl<'e> Reader<'e> {
             {
                 return None;
             }
-            let read = with_histogram(self.env, term, |live, _| live.cumulative(true));
-            Some(read.and_then(|snapshot| snapshot).ok())
+            loop {
+                match with_histogram(self.env, term, |live, _| live.cumulative(true)) {
+                    // Names are locked for a moment only, and on a dirty scheduler one may wait.
+                    Err(Fault::Busy) => std::thread::yield_now(),
+                    read => return Some(read.and_then(|snapshot| snapshot).ok()),
+                }
+            }
         }
     }
 

@@ -4,19 +4,21 @@ use super::registry::{tried, Identified, Identity, Registry};
 use super::windows::Recent;
 use super::Fault;
 use crate::atoms;
+use crate::boundary::make_map;
 use histogram_core::histogram::Histogram;
 use histogram_core::layout::Layout;
 use histogram_core::snapshot::Snapshot;
 use parking_lot::Mutex;
 use rustler::sys::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 use sync_core::sections::Section;
 
 /// What a handle leads to.
 pub struct Live {
     pub histogram: Histogram,
     /// What had been recorded when it was last reset.
-    base: Mutex<Option<Snapshot>>,
+    base: Mutex<Option<Arc<Snapshot>>>,
     /// Its windows and what else is kept of the time that passes.
     pub recent: Option<Recent>,
     identity: Identity,
@@ -66,8 +68,22 @@ pub unsafe fn with_histogram<T>(
     unsafe { HISTOGRAMS.with(env, term, body) }
 }
 
-/// More cells than this are read on a dirty scheduler.
+/// More cells, and more buckets, than this are gone through on a dirty scheduler.
 const MANY_CELLS: usize = 200_000;
+pub const MANY_BUCKETS: usize = 8192;
+
+/// Charges the process for having gone through so many buckets, bytes or the like, some nanoseconds
+/// each: what reads takes longer than the reduction that each call costs.
+///
+/// # Safety
+/// `env` must be the calling environment.
+pub unsafe fn charge(env: *mut ErlNifEnv, items: usize) {
+    /// A hundredth of a turn on a scheduler, which is a millisecond.
+    const ITEMS_BY_PERCENT: usize = 4096;
+    let percent = 1 + items / ITEMS_BY_PERCENT;
+    // SAFETY: the caller's promise. On a dirty scheduler it does nothing.
+    unsafe { enif_consume_timeslice(env, percent.min(100) as i32) };
+}
 
 impl Live {
     /// Everything since it was made.
@@ -80,17 +96,18 @@ impl Live {
 
     /// Everything since it was reset.
     pub fn snapshot(&self, on_dirty: bool) -> Result<Snapshot, Fault> {
-        let base = tried(|| self.base.try_lock())?;
+        // Taken before what is counted, so that it is no more than that.
+        let base = tried(|| self.base.try_lock())?.clone();
         let all = self.cumulative(on_dirty)?;
-        Ok(match &*base {
-            Some(base) => all.subtract(base),
+        Ok(match base {
+            Some(base) => all.subtract(&base),
             None => all,
         })
     }
 
     fn reset(&self, on_dirty: bool) -> Result<(), Fault> {
         let mut base = tried(|| self.base.try_lock())?;
-        *base = Some(self.cumulative(on_dirty)?);
+        *base = Some(Arc::new(self.cumulative(on_dirty)?));
         Ok(())
     }
 }
@@ -110,9 +127,15 @@ pub unsafe fn snapshot_of(
             if !on_dirty && bytes.len() > crate::boundary::DIRTY_BYTES {
                 return Err(Fault::Large);
             }
-            return Snapshot::decode(bytes).map_err(|_| Fault::Wrong(atoms::invalid_snapshot()));
+            let decoded = Snapshot::decode(bytes);
+            let snapshot = decoded.map_err(|_| Fault::Wrong(atoms::invalid_snapshot()))?;
+            charge(env, bytes.len() + snapshot.counts.len());
+            return Ok(snapshot);
         }
-        with_histogram(env, term, |live, _| live.snapshot(on_dirty))?
+        with_histogram(env, term, |live, _| {
+            charge(env, live.histogram.cells());
+            live.snapshot(on_dirty)
+        })?
     }
 }
 
@@ -198,30 +221,18 @@ unsafe fn info(
                 Some(recent) => recent.memory()?,
                 None => 0,
             };
-            let keys = [
-                atoms::precision(),
-                atoms::max(),
-                atoms::name(),
-                atoms::owner(),
-                atoms::memory(),
+            let memory = (live.histogram.memory() + recent) as u64;
+            let pairs = [
+                (
+                    atoms::precision(),
+                    enif_make_uint(env, layout.precision().into()),
+                ),
+                (atoms::max(), enif_make_uint64(env, layout.max())),
+                (atoms::name(), name),
+                (atoms::owner(), owner),
+                (atoms::memory(), enif_make_uint64(env, memory)),
             ];
-            let mut values = [
-                enif_make_uint(env, layout.precision().into()),
-                enif_make_uint64(env, layout.max()),
-                name,
-                owner,
-                enif_make_uint64(env, (live.histogram.memory() + recent) as u64),
-            ];
-            let mut keys = keys.map(|key| key.as_c_arg());
-            let mut map = std::mem::MaybeUninit::uninit();
-            enif_make_map_from_arrays(
-                env,
-                keys.as_mut_ptr(),
-                values.as_mut_ptr(),
-                keys.len(),
-                map.as_mut_ptr(),
-            );
-            Ok(map.assume_init())
+            Ok(make_map(env, pairs))
         })?
     }
 }
@@ -234,7 +245,10 @@ unsafe fn snapshot(
 ) -> Result<ErlNifTerm, Fault> {
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
-        let snapshot = with_histogram(env, args[0], |live, _| live.snapshot(on_dirty))??;
+        let snapshot = with_histogram(env, args[0], |live, _| {
+            charge(env, live.histogram.cells());
+            live.snapshot(on_dirty)
+        })??;
         Ok(encoded(env, &snapshot))
     }
 }
@@ -247,7 +261,10 @@ unsafe fn cumulative(
 ) -> Result<ErlNifTerm, Fault> {
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
-        let snapshot = with_histogram(env, args[0], |live, _| live.cumulative(on_dirty))??;
+        let snapshot = with_histogram(env, args[0], |live, _| {
+            charge(env, live.histogram.cells());
+            live.cumulative(on_dirty)
+        })??;
         Ok(encoded(env, &snapshot))
     }
 }

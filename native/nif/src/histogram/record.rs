@@ -1,10 +1,10 @@
 //! Recording: the hot path.
 
 use super::clock;
-use super::handle::with_histogram;
+use super::handle::{charge, with_histogram, MANY_BUCKETS};
 use super::Fault;
 use crate::atoms;
-use crate::boundary::{guarded, inspect_binary, small};
+use crate::boundary::{cell, guarded, inspect_binary, small};
 use histogram_core::shard::Shard;
 use rustler::sys::*;
 use sync_core::sections;
@@ -100,17 +100,25 @@ reading_nif!("histogram_record", 2, record, record_quickly);
 unsafe fn record_corrected(
     env: *mut ErlNifEnv,
     args: &[ErlNifTerm; 3],
-    _is_dirty: bool,
+    on_dirty: bool,
 ) -> Result<ErlNifTerm, Fault> {
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
         let value = value(env, args[1]).ok_or_else(wrong_value)?;
         let interval = self::value(env, args[2]).ok_or(Fault::Wrong(atoms::invalid_interval()))?;
         with_histogram(env, args[0], |live, section| {
+            let buckets = live.histogram.corrected_buckets(value, interval) as usize;
+            if !on_dirty && buckets > MANY_BUCKETS {
+                return Err(Fault::Large);
+            }
             live.histogram
                 .record_corrected(section.thread(), value, interval);
-            atoms::ok().as_c_arg()
-        })
+            if buckets > FEW {
+                // Each is found and counted by some divisions.
+                charge(env, 8 * buckets);
+            }
+            Ok(atoms::ok().as_c_arg())
+        })?
     }
 }
 reading_nif!("histogram_record_corrected", 3, record_corrected);
@@ -132,7 +140,7 @@ reading_nif!("histogram_stop", 2, stop, stop_quickly);
 
 /// So many values are recorded in one turn on a scheduler, a list's or a binary's.
 const SLICE: usize = 8192;
-/// So many of a list are read before any is recorded.
+/// So many are worth no reductions; of a list so many are read before any is recorded.
 const FEW: usize = 256;
 const REDUCTIONS_BY_SLICE: i32 = 10;
 
@@ -173,16 +181,6 @@ unsafe fn record_many(
     }
 }
 reading_nif!("histogram_record_many", 2, record_many);
-
-/// # Safety
-/// `env` must be the calling environment and `list` a term of it.
-#[inline(always)]
-pub unsafe fn cell(env: *mut ErlNifEnv, list: ErlNifTerm) -> Option<(ErlNifTerm, ErlNifTerm)> {
-    let (mut head, mut tail) = (list, list);
-    // SAFETY: the caller's promise.
-    let is_cell = unsafe { enif_get_list_cell(env, list, &mut head, &mut tail) != 0 };
-    is_cell.then_some((head, tail))
-}
 
 /// Goes on in the process's next turn with the histogram, the values and where it is.
 ///
@@ -243,6 +241,9 @@ unsafe fn record_packed(
             live.histogram.record_all(section.thread(), values);
         })?;
         if now.len() == left.len() {
+            if now.len() > FEW {
+                charge(env, now.len());
+            }
             return Ok(atoms::ok().as_c_arg());
         }
         let at = enif_make_uint64(env, (from + SLICE) as u64);

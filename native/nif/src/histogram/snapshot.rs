@@ -1,19 +1,20 @@
 //! Reading histograms and snapshots: what is asked of them, adding them up, their views.
 
-use super::handle::{encoded, snapshot_of};
+use super::handle::{charge, encoded, snapshot_of};
 use super::Fault;
 use crate::atoms;
-use crate::boundary::{inspect_binary, make_binary, DIRTY_BYTES};
+use crate::boundary::{cell, inspect_binary, make_binary, make_map, DIRTY_BYTES};
 use histogram_core::encoding::DecodeError;
 use histogram_core::merge::Sum;
 use histogram_core::quantiles::{is_valid, Method, Summary, SUMMARY};
 use histogram_core::snapshot::Snapshot;
 use rustler::sys::*;
 use rustler::types::atom::Atom;
-use std::mem::MaybeUninit;
 
 /// Longer lists of numbers are read on a dirty scheduler.
 const MANY_NUMBERS: usize = 1000;
+/// A quantile, or a bound, is found among about so many buckets.
+const ITEMS_BY_NUMBER: usize = 100;
 /// So many snapshots are added up on a normal scheduler.
 const FEW_SNAPSHOTS: usize = 16;
 
@@ -35,8 +36,7 @@ unsafe fn elements<T>(
     let mut elements = Vec::new();
     // SAFETY: the caller's promise.
     unsafe {
-        let (mut head, mut tail) = (list, list);
-        while enif_get_list_cell(env, list, &mut head, &mut tail) != 0 {
+        while let Some((head, tail)) = cell(env, list) {
             if most.is_some_and(|most| elements.len() == most) {
                 return Err(Fault::Large);
             }
@@ -93,12 +93,29 @@ unsafe fn large_integer(env: *mut ErlNifEnv, number: u128) -> ErlNifTerm {
     }
 }
 
+/// # Safety
+/// `env` must be the calling environment and `list` a term of it.
+pub unsafe fn quantile_list(
+    env: *mut ErlNifEnv,
+    list: ErlNifTerm,
+    on_dirty: bool,
+) -> Result<Vec<f64>, Fault> {
+    let most = (!on_dirty).then_some(MANY_NUMBERS);
+    let wrong = atoms::invalid_quantile();
+    // SAFETY: the caller's promise.
+    unsafe {
+        elements(env, list, most, wrong, |term| {
+            let quantile = number(env, term).filter(|&quantile| is_valid(quantile));
+            quantile.ok_or(Fault::Wrong(wrong))
+        })
+    }
+}
+
 unsafe fn quantiles(
     env: *mut ErlNifEnv,
     args: &[ErlNifTerm; 3],
     on_dirty: bool,
 ) -> Result<ErlNifTerm, Fault> {
-    let wrong = atoms::invalid_quantile();
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
         let method = match args[2] {
@@ -106,11 +123,7 @@ unsafe fn quantiles(
             method if method == atoms::linear().as_c_arg() => Method::Linear,
             _ => return Err(Fault::Wrong(atoms::invalid_method())),
         };
-        let most = (!on_dirty).then_some(MANY_NUMBERS);
-        let asked = elements(env, args[1], most, wrong, |term| {
-            let quantile = number(env, term).filter(|&quantile| is_valid(quantile));
-            quantile.ok_or(Fault::Wrong(wrong))
-        })?;
+        let asked = quantile_list(env, args[1], on_dirty)?;
         let snapshot = snapshot_of(env, args[0], on_dirty)?;
         let distribution = snapshot.distribution();
         let terms: Vec<ErlNifTerm> = asked
@@ -124,6 +137,7 @@ unsafe fn quantiles(
                     .map_or(undefined(), |value| enif_make_double(env, value)),
             })
             .collect();
+        charge(env, ITEMS_BY_NUMBER * terms.len());
         Ok(list(env, &terms))
     }
 }
@@ -178,17 +192,7 @@ unsafe fn summary_map(env: *mut ErlNifEnv, snapshot: &Snapshot) -> ErlNifTerm {
                 crate::boundary::boolean(snapshot.corrected),
             ),
         ];
-        let keys = pairs.map(|(key, _)| key.as_c_arg());
-        let values = pairs.map(|(_, value)| value);
-        let mut map = MaybeUninit::uninit();
-        enif_make_map_from_arrays(
-            env,
-            keys.as_ptr().cast_mut(),
-            values.as_ptr().cast_mut(),
-            keys.len(),
-            map.as_mut_ptr(),
-        );
-        map.assume_init()
+        make_map(env, pairs)
     }
 }
 
@@ -208,6 +212,7 @@ unsafe fn merge(
         if !on_dirty && size > DIRTY_BYTES {
             return Err(Fault::Large);
         }
+        charge(env, size);
         let mut sum = Sum::default();
         for bytes in snapshots {
             let added = sum.add(bytes);
@@ -269,6 +274,7 @@ unsafe fn buckets(
                 enif_make_tuple_from_array(env, [term, count].as_ptr(), 2)
             })
             .collect();
+        charge(env, ITEMS_BY_NUMBER * pairs.len());
         Ok(list(env, &pairs))
     }
 }
@@ -330,6 +336,7 @@ unsafe fn check(
         if !on_dirty && bytes.len() > DIRTY_BYTES {
             return Err(Fault::Large);
         }
+        charge(env, bytes.len());
         let reason = match Snapshot::decode(bytes) {
             Ok(_) => return Ok(atoms::ok().as_c_arg()),
             Err(DecodeError::NotASnapshot) => atoms::not_a_snapshot(),

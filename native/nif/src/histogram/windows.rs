@@ -1,13 +1,14 @@
 //! What a histogram has recorded of late: its windows, and its decaying view.
 
-use super::handle::{with_histogram, Live};
+use super::handle::{with_histogram, Live, MANY_BUCKETS};
 use super::keeper::{self, Kept};
 use super::registry::tried;
+use super::snapshot::quantile_list;
 use super::Fault;
 use crate::atoms;
+use crate::boundary::make_map;
 use histogram_core::decaying::Decaying;
 use histogram_core::layout::Layout;
-use histogram_core::quantiles;
 use histogram_core::snapshot::Snapshot;
 use histogram_core::windows::{Begun, Windows, WINDOWS};
 use parking_lot::Mutex;
@@ -107,9 +108,6 @@ impl Recent {
     }
 }
 
-/// More buckets than this are read on a dirty scheduler.
-const MANY_BUCKETS: usize = 8192;
-
 fn fits(live: &Live, on_dirty: bool) -> Result<(), Fault> {
     match on_dirty || live.histogram.layout().len() <= MANY_BUCKETS {
         true => Ok(()),
@@ -152,28 +150,6 @@ unsafe fn histogram_windows(
 }
 reading_nif!("histogram_windows", 1, histogram_windows);
 
-/// So many quantiles may be asked for.
-const MOST_QUANTILES: usize = 1000;
-
-/// # Safety
-/// `env` must be the calling environment and `list` a term of it.
-unsafe fn read_quantiles(env: *mut ErlNifEnv, list: ErlNifTerm) -> Option<Vec<f64>> {
-    let mut quantiles = Vec::new();
-    let mut rest = list;
-    // SAFETY: the caller's promise.
-    unsafe {
-        while let Some((head, tail)) = super::record::cell(env, rest) {
-            let quantile = super::snapshot::number(env, head)?;
-            if !quantiles::is_valid(quantile) || quantiles.len() == MOST_QUANTILES {
-                return None;
-            }
-            quantiles.push(quantile);
-            rest = tail;
-        }
-        (enif_is_empty_list(env, rest) != 0).then_some(quantiles)
-    }
-}
-
 unsafe fn histogram_decaying(
     env: *mut ErlNifEnv,
     args: &[ErlNifTerm; 2],
@@ -181,8 +157,7 @@ unsafe fn histogram_decaying(
 ) -> Result<ErlNifTerm, Fault> {
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
-        let quantiles =
-            read_quantiles(env, args[1]).ok_or(Fault::Wrong(atoms::invalid_quantile()))?;
+        let quantiles = quantile_list(env, args[1], on_dirty)?;
         let decaying = with_histogram(env, args[0], |live, _| {
             let Some(recent) = &live.recent else {
                 return Ok(None);
@@ -211,29 +186,17 @@ unsafe fn histogram_decaying(
             Some(mean) => enif_make_double(env, mean),
             None => atoms::undefined().as_c_arg(),
         };
-        let keys = [
-            atoms::half_life(),
-            atoms::weight(),
-            atoms::mean(),
-            atoms::quantiles(),
+        let pairs = [
+            (
+                atoms::half_life(),
+                enif_make_uint64(env, decaying.half_life()),
+            ),
+            (atoms::weight(), enif_make_double(env, decaying.weight())),
+            (atoms::mean(), mean),
+            (atoms::quantiles(), list),
         ];
-        let mut keys = keys.map(|key| key.as_c_arg());
-        let mut values = [
-            enif_make_uint64(env, decaying.half_life()),
-            enif_make_double(env, decaying.weight()),
-            mean,
-            list,
-        ];
-        let mut map = std::mem::MaybeUninit::uninit();
-        enif_make_map_from_arrays(
-            env,
-            keys.as_mut_ptr(),
-            values.as_mut_ptr(),
-            keys.len(),
-            map.as_mut_ptr(),
-        );
         enif_consume_timeslice(env, 10);
-        Ok(map.assume_init())
+        Ok(make_map(env, pairs))
     }
 }
 reading_nif!("histogram_decaying", 2, histogram_decaying);

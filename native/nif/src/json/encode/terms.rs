@@ -3,6 +3,7 @@
 //! Every function is unsafe for one reason: `env` must be the calling environment and the terms
 //! its. What is borrowed from a term lives until the NIF returns.
 
+pub(crate) use crate::boundary::{cell, inspect_binary as binary};
 use rustler::sys::*;
 use std::mem::MaybeUninit;
 use std::sync::OnceLock;
@@ -27,35 +28,6 @@ impl Terms {
             r#false: crate::atoms::r#false().as_c_arg(),
         })
     }
-}
-
-/// A binary's bytes; a bitstring has none.
-#[inline(always)]
-pub(crate) unsafe fn binary<'a>(env: *mut ErlNifEnv, term: ErlNifTerm) -> Option<&'a [u8]> {
-    let mut binary = MaybeUninit::uninit();
-    // SAFETY: the caller's promise; the binary is filled when the answer is not 0.
-    unsafe {
-        if enif_inspect_binary(env, term, binary.as_mut_ptr()) == 0 {
-            return None;
-        }
-        let binary = binary.assume_init();
-        if binary.size == 0 {
-            return Some(&[]);
-        }
-        Some(std::slice::from_raw_parts(binary.data, binary.size))
-    }
-}
-
-/// Head and tail.
-#[inline(always)]
-pub(crate) unsafe fn cell(
-    env: *mut ErlNifEnv,
-    list: ErlNifTerm,
-) -> Option<(ErlNifTerm, ErlNifTerm)> {
-    let (mut head, mut tail) = Default::default();
-    // SAFETY: the caller's promise.
-    let found = unsafe { enif_get_list_cell(env, list, &mut head, &mut tail) };
-    (found != 0).then_some((head, tail))
 }
 
 #[inline(always)]
