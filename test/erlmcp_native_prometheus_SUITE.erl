@@ -22,6 +22,7 @@
     endpoint_comes_back/1,
     endpoint_of_a_supervisor/1,
     endpoint_says_what_failed/1,
+    application_restarts/1,
     scrapes_add_up/1,
     classic_quantiles/1,
     exemplars_are_kept/1,
@@ -58,6 +59,7 @@ all() ->
         endpoint_comes_back,
         endpoint_of_a_supervisor,
         endpoint_says_what_failed,
+        application_restarts,
         {group, openmetrics},
         {group, protobuf}
     ].
@@ -573,6 +575,26 @@ endpoint_says_what_failed(_) ->
     ok = application:start(erlmcp_native),
     ?assertMatch({200, _, _}, request(get, Url, [])),
     ok = ?httpd:stop(Pid).
+
+%% With an endpoint and an exporter, which end with it and leave their port.
+application_restarts(_) ->
+    _ = lists:foldl(
+        fun(_, Before) ->
+            {ok, Endpoint} = ?httpd:start(#{port => Before}),
+            {ok, Exporter} = erlmcp_native_otlp:start(#{
+                endpoint => "http://127.0.0.1:1/v1/metrics", retries => 0
+            }),
+            #{url := Url, port := Port} = ?httpd:info(Endpoint),
+            ?assertMatch({200, _, _}, request(get, Url, [])),
+            ok = quietly(fun() -> application:stop(erlmcp_native) end),
+            ?assertEqual([false, false], [is_process_alive(Pid) || Pid <- [Endpoint, Exporter]]),
+            ?assertEqual({error, econnrefused}, gen_tcp:connect({127, 0, 0, 1}, Port, [])),
+            ok = application:start(erlmcp_native),
+            Port
+        end,
+        0,
+        [1, 2, 3]
+    ).
 
 %%% Prometheus
 

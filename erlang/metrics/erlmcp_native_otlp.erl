@@ -106,7 +106,9 @@ stop(Pid) ->
         gen_server:stop(Pid)
     catch
         exit:noproc -> ok;
-        exit:{normal, _} -> ok
+        %% Somebody else stopped it meanwhile.
+        exit:shutdown -> ok;
+        exit:{Reason, _} when Reason =:= normal; Reason =:= shutdown -> ok
     end.
 
 ?DOC("""
