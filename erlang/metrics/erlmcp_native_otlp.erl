@@ -84,7 +84,8 @@ and what a collector may answer, is explained in docs/exposition.md.
 }).
 
 ?DOC("""
-Starts one under the library's own supervisor.
+Starts one under the library's own supervisor, which does not start it again where it crashes: for that, see
+`child_spec/1`.
 
 `{error, not_started}`: the application is not running. `{error, no_inets}`: inets, or ssl for https,
 cannot be started.
@@ -126,7 +127,7 @@ info(Pid) ->
     gen_server:call(Pid, info).
 
 ?DOC("""
-For a supervisor of yours.
+For a supervisor of yours, which starts it again.
 """).
 -spec child_spec(Opts :: opts()) -> supervisor:child_spec().
 child_spec(Opts) ->

@@ -52,7 +52,8 @@ inets, which need not run.
 }).
 
 ?DOC("""
-Starts one under the library's own supervisor.
+Starts one under the library's own supervisor, which does not start it again where it crashes: for that, see
+`child_spec/1`.
 
 `{error, not_started}`: the application is not running. `{error, no_inets}`: that application is not on
 the code path. `{error, no_address}`: this machine does not have the `ip`. `{error, Reason}`: of inets,
@@ -88,7 +89,7 @@ info(Pid) ->
     gen_server:call(Pid, info).
 
 ?DOC("""
-For a supervisor of yours.
+For a supervisor of yours, which starts it again.
 """).
 -spec child_spec(Opts :: opts()) -> supervisor:child_spec().
 child_spec(Opts) ->
