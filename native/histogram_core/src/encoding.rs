@@ -289,11 +289,16 @@ impl Reader<'_> {
 
     #[inline(never)]
     fn long_number(&mut self) -> Result<u128, DecodeError> {
+        /// Bytes of 128 bits.
+        const LONGEST: usize = 19;
         let mut number = 0u128;
         for (at, &byte) in self.0.iter().enumerate() {
+            if at >= LONGEST {
+                return Err(DecodeError::Number);
+            }
             let bits = u128::from(byte & 0x7F);
-            let shifted = bits.checked_shl(7 * at as u32).unwrap_or(0);
-            if shifted >> (7 * at as u32).min(127) != bits || (byte == 0 && at > 0) {
+            let shifted = bits << (7 * at);
+            if shifted >> (7 * at) != bits || (byte == 0 && at > 0) {
                 return Err(DecodeError::Number);
             }
             number |= shifted;

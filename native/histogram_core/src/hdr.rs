@@ -125,7 +125,8 @@ impl Snapshot {
         if let Some(tag) = tag {
             line.extend(["Tag=", tag, ","]);
         }
-        let max = self.max as f64 / divisor;
+        // Readers take no infinity.
+        let max = (self.max as f64 / divisor).min(f64::MAX);
         // Writing to a string cannot fail.
         let _ = write!(line, "{start:.3},{length:.3},{max:.3},");
         BASE64_STANDARD.encode_string(self.to_hdr(true), &mut line);

@@ -158,10 +158,10 @@ impl Snapshot {
         let fine = std::mem::take(&mut self.counts);
         let fine_first = std::mem::take(&mut self.first);
         for (index, count) in (fine_first..).zip(fine) {
-            let low = from.bounds(index).0;
             if count == 0 {
                 continue;
             }
+            let low = from.bounds(index).0;
             if low > layout.max() {
                 self.overflow = self.overflow.saturating_add(count);
                 continue;

@@ -258,6 +258,8 @@ fn we_read_logs() {
     let line = snapshot(7, 42, &[5]).to_log_line(Some("a"), 1.0, 2.0, 1.0);
     let back = read_log_line(&format!("{line}\r\n")).unwrap().unwrap();
     assert_eq!(back.snapshot.max, 5);
+    let line = snapshot(7, 42, &[5]).to_log_line(None, 1.0, 2.0, f64::MIN_POSITIVE);
+    assert!(read_log_line(&line).is_ok_and(|line| line.is_some()));
     let text = line.rsplit_once(',').unwrap().1;
     for wrong in [
         "x",

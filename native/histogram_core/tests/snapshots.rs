@@ -279,6 +279,7 @@ fn what_is_no_snapshot_is_told_why() {
     assert_eq!(body(&[0, 0, 0, 0, 0]), Ok(()));
     assert_eq!(body(&[0, 0, 5, 5, 1, 0, 0, 1]), Ok(()));
     // 0 in two bytes, 2^64, and a sum of 2^128.
+    assert_eq!(body(&[0x80; 40]), Err(DecodeError::Number));
     assert_eq!(body(&[0x80, 0, 0, 0, 0, 0]), Err(DecodeError::Number));
     let long = |digits: usize, last: u8| [vec![0xFF; digits], vec![last]].concat();
     assert_eq!(body(&[&long(9, 1)[..], &[0, 0, 0, 0]].concat()), Ok(()));
