@@ -190,6 +190,8 @@ exemplars_go_with_their_series(_) ->
     new(took, histogram, [a]),
     Handles = [?m:with_labels(took, [I]) || I <- lists:seq(1, 10)],
     Rows = fun() -> ets:info(erlmcp_native_metrics_exemplars, size) end,
+    %% To remove them the registry looks at no others.
+    ?assertEqual(ordered_set, ets:info(erlmcp_native_metrics_exemplars, type)),
     [ok = ?m:observe(Handle, 1, #{a => b}) || Handle <- Handles],
     ?assertEqual(10, Rows()),
     ?m:remove_series(took, [1]),

@@ -154,7 +154,7 @@ results(Collectors) ->
     end.
 
 ?DOC(false).
--spec watch([{atom(), fun(() -> term())}], pid(), timeout()) -> no_return().
+-spec watch([{atom(), fun(() -> term())}], pid(), non_neg_integer()) -> no_return().
 watch(Collectors, Caller, Timeout) ->
     CallerMonitor = monitor(process, Caller),
     Running = maps:from_list([start(Name, Fun) || {Name, Fun} <- Collectors]),

@@ -45,7 +45,8 @@ create_tables() ->
     Shared = [named_table, public, {read_concurrency, true}],
     _ = ets:new(?FAMILIES, [{keypos, 2} | Shared]),
     _ = ets:new(?SERIES, Shared),
-    _ = ets:new(?EXEMPLARS, [{write_concurrency, true} | Shared]),
+    %% In order, so that those of one histogram are found without looking at all.
+    _ = ets:new(?EXEMPLARS, [ordered_set, {write_concurrency, true} | Shared]),
     _ = ets:new(?COLLECTORS, Shared),
     true = ets:insert(?COLLECTORS, erlmcp_native_metrics_standard:collectors()),
     ok.
