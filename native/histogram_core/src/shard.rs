@@ -18,12 +18,14 @@ const CELLS: usize = 16;
 pub struct Shard {
     pages: [AtomicPtr<AtomicU64>; PAGES],
     layout: Layout,
-    /// Of values above the layout's.
+    /// Of values above the layout's, and the greatest of those.
     overflow: AtomicU64,
+    overflow_max: AtomicU64,
     /// The sum of all values, and how often it passed 2^64: half of `carries`, which is odd while
     /// it passes. Modulo 2^127, as counts are modulo 2^64: corrections alone get there.
     sum: AtomicU64,
     carries: AtomicU64,
+    /// The least of all, and the greatest of those that have a bucket.
     min: AtomicU64,
     max: AtomicU64,
 }
@@ -58,12 +60,22 @@ fn add(cell: &AtomicU64, by: u64, shared: bool) {
     }
 }
 
+#[cold]
+fn raise(greatest: &AtomicU64, value: u64, shared: bool) {
+    if shared {
+        greatest.fetch_max(value, Ordering::Relaxed);
+    } else {
+        greatest.store(value, Ordering::Relaxed);
+    }
+}
+
 impl Shard {
     pub fn new(layout: Layout) -> Self {
         Shard {
             pages: [const { AtomicPtr::new(ptr::null_mut()) }; PAGES],
             layout,
             overflow: AtomicU64::new(0),
+            overflow_max: AtomicU64::new(0),
             sum: AtomicU64::new(0),
             carries: AtomicU64::new(0),
             min: AtomicU64::new(u64::MAX),
@@ -92,27 +104,34 @@ impl Shard {
     /// it was. Not for a shard that threads share.
     #[inline(always)]
     pub fn try_record(&self, value: u64) -> bool {
-        let index = self.layout.index(value);
-        let page = index >> self.layout.precision();
-        let cells = self.pages[page].load(Ordering::Acquire);
+        // As `Layout::index`, cut into the page, which is of one power of two, and the place in it.
+        let precision = u32::from(self.layout.precision());
+        let page = (value | 1 << (precision - 1)).ilog2() - (precision - 1);
+        let shift = page.saturating_sub(1);
+        let at = (value >> shift) as usize & (self.page_len() - 1);
+        let cells = self.pages[page as usize].load(Ordering::Acquire);
         let (sum, passes) = self.sum.load(Ordering::Relaxed).overflowing_add(value);
+        // What overflows is greater than the greatest that has a bucket.
         let widens =
             value > self.max.load(Ordering::Relaxed) || value < self.min.load(Ordering::Relaxed);
-        let overflows = value > self.layout.max();
-        if cells.is_null() || passes || widens || overflows {
+        if cells.is_null() || passes || widens {
             return false;
         }
         // SAFETY: a page has `page_len` cells and is freed only with the shard.
-        let cell = unsafe { &*cells.add(index & (self.page_len() - 1)) };
-        add(cell, 1, false);
+        add(unsafe { &*cells.add(at) }, 1, false);
         self.sum.store(sum, Ordering::Relaxed);
         true
     }
 
     #[inline(always)]
     fn widen(&self, min: u64, max: u64, shared: bool) {
-        if max > self.max.load(Ordering::Relaxed) {
-            self.raise_max(max, shared);
+        let greatest = if max > self.layout.max() {
+            &self.overflow_max
+        } else {
+            &self.max
+        };
+        if max > greatest.load(Ordering::Relaxed) {
+            raise(greatest, max, shared);
         }
         if min < self.min.load(Ordering::Relaxed) {
             self.lower_min(min, shared);
@@ -215,15 +234,6 @@ impl Shard {
     }
 
     #[cold]
-    fn raise_max(&self, value: u64, shared: bool) {
-        if shared {
-            self.max.fetch_max(value, Ordering::Relaxed);
-        } else {
-            self.max.store(value, Ordering::Relaxed);
-        }
-    }
-
-    #[cold]
     fn lower_min(&self, value: u64, shared: bool) {
         if shared {
             self.min.fetch_min(value, Ordering::Relaxed);
@@ -276,7 +286,9 @@ impl Shard {
         };
         totals.sum = totals.sum.saturating_add(sum);
         totals.min = totals.min.min(self.min.load(Ordering::Relaxed));
-        totals.max = totals.max.max(self.max.load(Ordering::Relaxed));
+        for max in [&self.max, &self.overflow_max] {
+            totals.max = totals.max.max(max.load(Ordering::Relaxed));
+        }
     }
 }
 
