@@ -4,7 +4,7 @@
 use rustler::sys::{
     enif_get_list_cell, enif_get_tuple, enif_inspect_binary, enif_make_int64,
     enif_make_map_from_arrays, enif_make_new_binary, enif_raise_exception, enif_schedule_nif,
-    ErlNifBinary, ErlNifEnv, ErlNifTerm,
+    enif_system_info, ErlNifBinary, ErlNifEnv, ErlNifSysInfo, ErlNifTerm,
 };
 use rustler::types::atom::Atom;
 use rustler::{Env, NifResult, Term};
@@ -242,6 +242,18 @@ pub unsafe fn schedule_dirty(
             args.as_ptr(),
         )
     }
+}
+
+/// The threads to expect: the VM's schedulers of all sorts and a few of ours.
+pub fn threads_foreseen() -> usize {
+    let mut info = MaybeUninit::<ErlNifSysInfo>::zeroed();
+    // SAFETY: filled up to the size given.
+    let info = unsafe {
+        enif_system_info(info.as_mut_ptr(), size_of::<ErlNifSysInfo>());
+        info.assume_init()
+    };
+    // As many dirty CPU schedulers as others at most; ten dirty I/O ones unless more were asked for.
+    2 * usize::try_from(info.scheduler_threads).unwrap_or(1).max(1) + 10 + 22
 }
 
 /// The bits of a term. They stay valid for immediates only.

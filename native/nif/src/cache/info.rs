@@ -72,7 +72,7 @@ impl Options {
                 .filter(|capacity| *capacity > 0)?,
             // `default` is no number.
             max_entry: self.time(atoms::max_entry()).unwrap_or(0),
-            threads: threads_foreseen(),
+            threads: crate::boundary::threads_foreseen(),
         })
     }
 
@@ -120,18 +120,6 @@ impl Options {
 fn numbered<T>(named: &[(rustler::Atom, T)]) -> Vec<(rustler::Atom, usize)> {
     let number = |(number, (name, _)): (usize, &(rustler::Atom, T))| (*name, number);
     named.iter().enumerate().map(number).collect()
-}
-
-/// Threads that will use the caches: schedulers of all sorts and a few of ours.
-fn threads_foreseen() -> usize {
-    let mut info = MaybeUninit::<ErlNifSysInfo>::zeroed();
-    // SAFETY: filled up to the size given.
-    let info = unsafe {
-        enif_system_info(info.as_mut_ptr(), size_of::<ErlNifSysInfo>());
-        info.assume_init()
-    };
-    // As many dirty CPU schedulers as others at most; ten dirty I/O ones unless more were asked.
-    2 * usize::try_from(info.scheduler_threads).unwrap_or(1) + 10 + 22
 }
 
 /// On a dirty scheduler: a large cache begins with thousands of shards.

@@ -4,13 +4,12 @@ use super::registry::{tried, Identified, Identity, Registry};
 use super::windows::Recent;
 use super::Fault;
 use crate::atoms;
-use crate::boundary::make_map;
+use crate::boundary::{make_map, threads_foreseen};
 use histogram_core::histogram::Histogram;
 use histogram_core::layout::Layout;
 use histogram_core::snapshot::Snapshot;
 use parking_lot::Mutex;
 use rustler::sys::*;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use sync_core::sections::Section;
 
@@ -31,29 +30,6 @@ impl Identified for Live {
 }
 
 pub static HISTOGRAMS: Registry<Live> = Registry::new(1, atoms::invalid_histogram);
-/// The VM's threads that may record.
-static THREADS: AtomicUsize = AtomicUsize::new(0);
-
-/// # Safety
-/// `env` must be the environment of the library's load.
-pub unsafe fn load(env: *mut ErlNifEnv) -> bool {
-    let mut info = std::mem::MaybeUninit::<ErlNifSysInfo>::zeroed();
-    // SAFETY: the structure is there to be filled, up to the size given.
-    let schedulers = unsafe {
-        enif_system_info(info.as_mut_ptr(), size_of::<ErlNifSysInfo>());
-        info.assume_init().scheduler_threads
-    };
-    // As many dirty ones for the processors, ten for input and output, and a few of ours.
-    THREADS.store(2 * schedulers.max(1) as usize + 16, Ordering::Relaxed);
-    // SAFETY: the caller's promise.
-    unsafe { super::owner::load(env) }
-}
-
-/// The threads to expect.
-pub fn threads() -> usize {
-    THREADS.load(Ordering::Relaxed)
-}
-
 /// Calls `body` with the histogram that a term stands for.
 ///
 /// # Safety
@@ -172,7 +148,7 @@ unsafe fn new(
             return Ok(enif_make_badarg(env));
         };
         let live = Live {
-            histogram: Histogram::new(layout, threads()),
+            histogram: Histogram::new(layout, threads_foreseen()),
             base: Mutex::new(None),
             recent: Recent::new(layout, asked)?,
             identity,

@@ -99,5 +99,5 @@ pub unsafe fn load(env: *mut ErlNifEnv) -> bool {
     sync_core::sections::prepare();
     clock::calibrate();
     // SAFETY: the caller's promise.
-    unsafe { crate::boundary::smalls_are_as_expected(env) && handle::load(env) }
+    unsafe { crate::boundary::smalls_are_as_expected(env) && owner::load(env) }
 }

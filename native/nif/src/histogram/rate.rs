@@ -1,11 +1,10 @@
 //! Rates: how many events there are in a second.
 
-use super::handle::threads;
 use super::keeper::{self, Kept};
 use super::registry::{tried, Identified, Identity, Registry};
 use super::Fault;
 use crate::atoms;
-use crate::boundary::small;
+use crate::boundary::{small, threads_foreseen};
 use histogram_core::meter::{Meter, Rates};
 use histogram_core::windows::WINDOWS;
 use parking_lot::Mutex;
@@ -49,7 +48,7 @@ unsafe fn rate_new(
             return Ok(enif_make_badarg(env));
         };
         let rate = Rate {
-            meter: Meter::new(threads()),
+            meter: Meter::new(threads_foreseen()),
             rates: Mutex::new(Rates::new(keeper::now())),
             identity,
             _kept: Kept::new().ok_or(Fault::Wrong(atoms::system_limit()))?,
