@@ -21,7 +21,8 @@ pub struct Handles<T> {
     segments: [AtomicPtr<Place<T>>; SEGMENTS],
     free: SegQueue<u32>,
     made: AtomicU32,
-    seed: OnceLock<u32>,
+    /// Of a place, what its generations begin with: of one handle nobody can tell those of others.
+    seed: OnceLock<RandomState>,
 }
 
 struct Place<T> {
@@ -94,9 +95,7 @@ impl<T: Send + Sync + 'static> Handles<T> {
             self.grow(segment);
         }
         let place = self.place(u64::from(index))?;
-        let seed = *self
-            .seed
-            .get_or_init(|| RandomState::new().hash_one(0) as u32);
+        let seed = self.seed.get_or_init(RandomState::new).hash_one(index) as u32;
         let generation = place.generation.fetch_add(1, Ordering::Relaxed) ^ seed;
         let handle = u64::from(generation) << (INDEX_BITS + KIND_BITS)
             | self.kind << INDEX_BITS
