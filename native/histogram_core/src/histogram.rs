@@ -99,27 +99,20 @@ impl Histogram {
         }
         let page_len = 1 << self.layout.precision();
         let pages = (self.layout.len() - 1) / page_len + 1;
-        let mut counts: Vec<u64> = Vec::new();
-        let mut first = 0;
-        for page in 0..pages {
-            let mut seen = false;
+        let is_made = |&page: &usize| self.shards.iter().any(|shard| shard.page(page).is_some());
+        let lowest = (0..pages).find(is_made).unwrap_or(0);
+        let end = (0..pages).rfind(is_made).map_or(lowest, |page| page + 1);
+        let mut counts = vec![0_u64; (end - lowest) * page_len];
+        for (page, counts) in (lowest..end).zip(counts.chunks_exact_mut(page_len)) {
             for cells in self.shards.iter().filter_map(|shard| shard.page(page)) {
-                if !seen {
-                    seen = true;
-                    if counts.is_empty() {
-                        first = page * page_len;
-                    }
-                    counts.resize((page + 1) * page_len - first, 0);
-                }
-                let start = counts.len() - page_len;
-                for (count, cell) in counts[start..].iter_mut().zip(cells) {
+                for (count, cell) in counts.iter_mut().zip(cells) {
                     *count = count.wrapping_add(cell.load(Ordering::Relaxed));
                 }
             }
         }
         let mut snapshot = Snapshot {
             layout: self.layout,
-            first,
+            first: lowest * page_len,
             counts,
             overflow: totals.overflow,
             sum: totals.sum,

@@ -7,6 +7,7 @@ use crate::atoms;
 use crate::boundary::{cell, guarded, inspect_binary, small};
 use histogram_core::shard::Shard;
 use rustler::sys::*;
+use smallvec::SmallVec;
 use sync_core::sections;
 
 /// A value to record: a non-negative integer; those of 2^64 and above count as the largest below.
@@ -140,8 +141,10 @@ reading_nif!("histogram_stop", 2, stop, stop_quickly);
 
 /// So many values are recorded in one turn on a scheduler, a list's or a binary's.
 const SLICE: usize = 8192;
-/// So many are worth no reductions; of a list so many are read before any is recorded.
+/// So many are worth no reductions.
 const FEW: usize = 256;
+/// Of a list so many are read before any is recorded; a longer one is looked at twice.
+const READ_AHEAD: usize = 2048;
 const REDUCTIONS_BY_SLICE: i32 = 10;
 
 const NAME: *const std::ffi::c_char = c"histogram_record_many".as_ptr();
@@ -159,20 +162,21 @@ unsafe fn record_many(
             }
             return record_packed(env, args, 0);
         }
-        let mut values = [0; FEW];
-        let mut count = 0;
+        let mut values = SmallVec::<[u64; READ_AHEAD]>::new();
         let mut rest = args[1];
-        while count < FEW {
+        while values.len() < READ_AHEAD {
             let Some((head, tail)) = cell(env, rest) else {
                 break;
             };
-            values[count] = value(env, head).ok_or_else(wrong_value)?;
-            count += 1;
+            values.push(value(env, head).ok_or_else(wrong_value)?);
             rest = tail;
         }
         if enif_is_empty_list(env, rest) != 0 {
+            if values.len() > FEW {
+                charge(env, values.len());
+            }
             return with_histogram(env, args[0], |live, section| {
-                let values = values[..count].iter().copied();
+                let values = values.iter().copied();
                 live.histogram.record_all(section.thread(), values);
                 atoms::ok().as_c_arg()
             });
