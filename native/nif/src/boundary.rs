@@ -2,13 +2,17 @@
 //! a `call_time` build, counts the thread CPU time of calls on normal schedulers.
 
 use rustler::sys::{
-    enif_get_list_cell, enif_get_tuple, enif_inspect_binary, enif_make_int64,
-    enif_make_map_from_arrays, enif_make_new_binary, enif_raise_exception, enif_schedule_nif,
-    enif_system_info, ErlNifBinary, ErlNifEnv, ErlNifSysInfo, ErlNifTerm,
+    enif_get_list_cell, enif_get_tuple, enif_init_resource_type, enif_inspect_binary,
+    enif_make_int64, enif_make_map_from_arrays, enif_make_new_binary, enif_raise_exception,
+    enif_schedule_nif, enif_system_info, ErlNifBinary, ErlNifEnv, ErlNifMonitor, ErlNifPid,
+    ErlNifResourceFlags, ErlNifResourceType, ErlNifResourceTypeInit, ErlNifSysInfo, ErlNifTerm,
 };
 use rustler::types::atom::Atom;
 use rustler::{Env, NifResult, Term};
+use std::ffi::{c_void, CStr};
 use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// Must equal the integer that `erlmcp_native_nif:init/0` passes; changed whenever the meaning
 /// of a NIF's arguments changes.
@@ -339,4 +343,41 @@ pub fn boolean(is: bool) -> ErlNifTerm {
         crate::atoms::r#false()
     }
     .as_c_arg()
+}
+
+/// What the VM calls with an object that it frees, or whose monitored process has ended.
+pub type Destructor = unsafe extern "C" fn(*mut ErlNifEnv, *mut c_void);
+pub type Down =
+    unsafe extern "C" fn(*mut ErlNifEnv, *mut c_void, *const ErlNifPid, *const ErlNifMonitor);
+
+/// Makes a type of resource objects and puts it where it is looked for; whether it could.
+///
+/// # Safety
+/// `env` must be the environment of the library's load.
+pub unsafe fn make_resource_type(
+    env: *mut ErlNifEnv,
+    name: &CStr,
+    destructor: Option<Destructor>,
+    down: Down,
+    kind: &AtomicPtr<ErlNifResourceType>,
+) -> bool {
+    let callbacks = ErlNifResourceTypeInit {
+        dtor: destructor.map_or(ptr::null(), |function| (function as *const c_void).cast()),
+        stop: ptr::null(),
+        down: (down as *const c_void).cast(),
+        members: 3,
+        dyncall: ptr::null(),
+    };
+    // SAFETY: the caller's promise; the VM copies what is behind the pointers.
+    unsafe {
+        let made = enif_init_resource_type(
+            env,
+            name.as_ptr(),
+            &callbacks,
+            ErlNifResourceFlags::ERL_NIF_RT_CREATE,
+            ptr::null_mut(),
+        );
+        kind.store(made.cast_mut(), Ordering::Relaxed);
+        !made.is_null()
+    }
 }

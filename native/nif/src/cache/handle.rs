@@ -6,7 +6,7 @@
 use super::core::Core;
 use super::keeper;
 use crate::atoms;
-use crate::boundary::{immediate, word};
+use crate::boundary::{immediate, make_resource_type, word};
 use cache_core::index::{Index, Occupancy};
 use cache_core::threads::{self, Pin};
 use parking_lot::{Mutex, MutexGuard};
@@ -34,25 +34,9 @@ static NAMES_LOCK: Mutex<Occupancy> = Mutex::new(Occupancy::EMPTY);
 /// # Safety
 /// `env` must be the environment of the library's load.
 pub unsafe fn load(env: *mut ErlNifEnv) -> bool {
-    let callbacks = ErlNifResourceTypeInit {
-        dtor: ptr::null(),
-        stop: ptr::null(),
-        down: (owner_down as *const c_void).cast(),
-        members: 3,
-        dyncall: ptr::null(),
-    };
-    // SAFETY: the caller's promise; the VM copies what is behind the pointers.
-    unsafe {
-        let made = enif_init_resource_type(
-            env,
-            c"erlmcp_native_cache".as_ptr(),
-            &callbacks,
-            ErlNifResourceFlags::ERL_NIF_RT_CREATE,
-            ptr::null_mut(),
-        );
-        TYPE.store(made.cast_mut(), Ordering::Relaxed);
-        !made.is_null()
-    }
+    let name = c"erlmcp_native_cache";
+    // SAFETY: the caller's promise.
+    unsafe { make_resource_type(env, name, None, owner_down, &TYPE) }
 }
 
 #[inline(always)]

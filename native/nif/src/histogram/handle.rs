@@ -214,19 +214,32 @@ unsafe fn info(
 }
 reading_nif!("histogram_info", 1, info);
 
+/// What is read of a histogram, in its binary form.
+///
+/// # Safety
+/// `env` must be the calling environment and `histogram` a term of it.
+unsafe fn read(
+    env: *mut ErlNifEnv,
+    histogram: ErlNifTerm,
+    what: impl FnOnce(&Live) -> Result<Snapshot, Fault>,
+) -> Result<ErlNifTerm, Fault> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let snapshot = with_histogram(env, histogram, |live, _| {
+            charge(env, live.histogram.cells());
+            what(live)
+        })??;
+        Ok(encoded(env, &snapshot))
+    }
+}
+
 unsafe fn snapshot(
     env: *mut ErlNifEnv,
     args: &[ErlNifTerm; 1],
     on_dirty: bool,
 ) -> Result<ErlNifTerm, Fault> {
     // SAFETY: `env` is the calling environment and `args` its terms.
-    unsafe {
-        let snapshot = with_histogram(env, args[0], |live, _| {
-            charge(env, live.histogram.cells());
-            live.snapshot(on_dirty)
-        })??;
-        Ok(encoded(env, &snapshot))
-    }
+    unsafe { read(env, args[0], |live| live.snapshot(on_dirty)) }
 }
 reading_nif!("histogram_snapshot", 1, snapshot);
 
@@ -236,13 +249,7 @@ unsafe fn cumulative(
     on_dirty: bool,
 ) -> Result<ErlNifTerm, Fault> {
     // SAFETY: `env` is the calling environment and `args` its terms.
-    unsafe {
-        let snapshot = with_histogram(env, args[0], |live, _| {
-            charge(env, live.histogram.cells());
-            live.cumulative(on_dirty)
-        })??;
-        Ok(encoded(env, &snapshot))
-    }
+    unsafe { read(env, args[0], |live| live.cumulative(on_dirty)) }
 }
 reading_nif!("histogram_cumulative", 1, cumulative);
 

@@ -1,6 +1,7 @@
 //! The process that something belongs to: when it ends, so does what it owns.
 
 use crate::atoms;
+use crate::boundary::make_resource_type;
 use rustler::sys::*;
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
@@ -29,25 +30,9 @@ static TYPE: AtomicPtr<ErlNifResourceType> = AtomicPtr::new(ptr::null_mut());
 /// # Safety
 /// `env` must be the environment of the library's load.
 pub unsafe fn load(env: *mut ErlNifEnv) -> bool {
-    let callbacks = ErlNifResourceTypeInit {
-        dtor: ptr::null(),
-        stop: ptr::null(),
-        down: (owner_down as *const c_void).cast(),
-        members: 3,
-        dyncall: ptr::null(),
-    };
-    // SAFETY: the caller's promise; the VM copies what is behind the pointers.
-    unsafe {
-        let made = enif_init_resource_type(
-            env,
-            c"erlmcp_native_owner".as_ptr(),
-            &callbacks,
-            ErlNifResourceFlags::ERL_NIF_RT_CREATE,
-            ptr::null_mut(),
-        );
-        TYPE.store(made.cast_mut(), Ordering::Relaxed);
-        !made.is_null()
-    }
+    let name = c"erlmcp_native_owner";
+    // SAFETY: the caller's promise.
+    unsafe { make_resource_type(env, name, None, owner_down, &TYPE) }
 }
 
 impl Owner {

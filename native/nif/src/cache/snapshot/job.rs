@@ -3,7 +3,7 @@
 
 use super::answer::Answer;
 use crate::atoms;
-use crate::boundary::inspect_binary;
+use crate::boundary::{inspect_binary, make_resource_type};
 use crate::cache::core::Core;
 use crate::cache::forms::Atoms;
 use crate::cache::handle::Kept;
@@ -185,25 +185,9 @@ impl Drop for Place {
 /// # Safety
 /// `env` must be the environment of the library's load.
 pub unsafe fn load(env: *mut ErlNifEnv) -> bool {
-    let callbacks = ErlNifResourceTypeInit {
-        dtor: (destroyed as *const c_void).cast(),
-        stop: ptr::null(),
-        down: (caller_down as *const c_void).cast(),
-        members: 3,
-        dyncall: ptr::null(),
-    };
-    // SAFETY: the caller's promise; the VM copies what is behind the pointers.
-    unsafe {
-        let made = enif_init_resource_type(
-            env,
-            c"erlmcp_native_cache_job".as_ptr(),
-            &callbacks,
-            ErlNifResourceFlags::ERL_NIF_RT_CREATE,
-            ptr::null_mut(),
-        );
-        TYPE.store(made.cast_mut(), Ordering::Relaxed);
-        !made.is_null()
-    }
+    let name = c"erlmcp_native_cache_job";
+    // SAFETY: the caller's promise.
+    unsafe { make_resource_type(env, name, Some(destroyed), caller_down, &TYPE) }
 }
 
 unsafe extern "C" fn destroyed(_env: *mut ErlNifEnv, object: *mut c_void) {
