@@ -7,7 +7,7 @@
 
 -behaviour(supervisor).
 
--export([start_link/0, start_child/2]).
+-export([start_link/0, start_child/2, start_service/2, stop_service/1]).
 -export([init/1]).
 
 -spec start_link() -> supervisor:startlink_ret().
@@ -29,6 +29,27 @@ start_child(Module, Arg) ->
         supervisor:start_child(?MODULE, Child)
     catch
         exit:{noproc, _} -> {error, not_started}
+    end.
+
+?DOC(false).
+%% As start_child/2, of what may not start for a reason that its starter is told.
+-spec start_service(module(), term()) -> {ok, pid()} | {error, term()}.
+start_service(Module, Arg) ->
+    case start_child(Module, Arg) of
+        {error, {Reason, _Child}} -> {error, Reason};
+        Result -> Result
+    end.
+
+?DOC(false).
+%% Stops one, and is content where somebody else has, also meanwhile.
+-spec stop_service(pid()) -> ok.
+stop_service(Pid) ->
+    try
+        gen_server:stop(Pid)
+    catch
+        exit:noproc -> ok;
+        exit:shutdown -> ok;
+        exit:{Reason, _} when Reason =:= normal; Reason =:= shutdown -> ok
     end.
 
 -spec init([]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.

@@ -93,24 +93,14 @@ cannot be started.
 -spec start(Opts :: opts()) -> {ok, pid()} | {error, term()}.
 start(Opts) ->
     Given = erlmcp_native_otlp_options:new(Opts, {?MODULE, start, [Opts]}),
-    case erlmcp_native_sup:start_child(?MODULE, Given) of
-        {error, {Reason, _Child}} -> {error, Reason};
-        Result -> Result
-    end.
+    erlmcp_native_sup:start_service(?MODULE, Given).
 
 ?DOC("""
 Stops one after a last push, for which there are 4 s.
 """).
 -spec stop(pid()) -> ok.
 stop(Pid) ->
-    try
-        gen_server:stop(Pid)
-    catch
-        exit:noproc -> ok;
-        %% Somebody else stopped it meanwhile.
-        exit:shutdown -> ok;
-        exit:{Reason, _} when Reason =:= normal; Reason =:= shutdown -> ok
-    end.
+    erlmcp_native_sup:stop_service(Pid).
 
 ?DOC("""
 Pushes what there is now, and says whether all of it was taken.

@@ -62,24 +62,14 @@ as where the port is taken.
 -spec start(Opts :: opts()) -> {ok, pid()} | {error, term()}.
 start(Opts) ->
     Given = options(Opts, {?MODULE, start, [Opts]}),
-    case erlmcp_native_sup:start_child(?MODULE, Given) of
-        {error, {Reason, _Child}} -> {error, Reason};
-        Result -> Result
-    end.
+    erlmcp_native_sup:start_service(?MODULE, Given).
 
 ?DOC("""
 Stops one. Scrapes that are under way are cut off.
 """).
 -spec stop(pid()) -> ok.
 stop(Pid) ->
-    try
-        gen_server:stop(Pid)
-    catch
-        exit:noproc -> ok;
-        %% Somebody else stopped it meanwhile.
-        exit:shutdown -> ok;
-        exit:{Reason, _} when Reason =:= normal; Reason =:= shutdown -> ok
-    end.
+    erlmcp_native_sup:stop_service(Pid).
 
 ?DOC("""
 Where it listens.
