@@ -77,30 +77,12 @@ init_per_suite(Config) ->
 
 end_per_suite(_) -> ok.
 
-init_per_group(peers, Config) ->
-    Distributed =
-        case is_alive() of
-            true ->
-                ok;
-            false ->
-                _ = os:cmd("epmd -daemon"),
-                net_kernel:start(list_to_atom(peer:random_name(warm)), #{name_domain => shortnames})
-        end,
-    case Distributed of
-        {error, Reason} -> {skip, {no_distribution, Reason}};
-        {ok, _} -> [{net_kernel, started} | Config];
-        ok -> Config
-    end.
+init_per_group(peers, Config) -> erlmcp_native_test_peer:init(warm, Config).
 
-end_per_group(peers, Config) ->
-    case proplists:get_value(net_kernel, Config) of
-        started -> net_kernel:stop();
-        undefined -> ok
-    end.
+end_per_group(peers, Config) -> erlmcp_native_test_peer:finish(Config).
 
 start_peer() ->
-    Paths = lists:append([["-pa", Path] || Path <- code:get_path(), filelib:is_dir(Path)]),
-    {ok, Peer, Node} = peer:start_link(#{name => peer:random_name(), args => Paths}),
+    {Peer, Node} = erlmcp_native_test_peer:start(),
     {ok, _} = erpc:call(Node, application, ensure_all_started, [erlmcp_native]),
     {Peer, Node}.
 

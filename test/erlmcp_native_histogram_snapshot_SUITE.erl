@@ -74,27 +74,9 @@ groups() -> [{peers, [snapshots_of_other_nodes, handles_of_other_nodes]}].
 
 suite() -> [{timetrap, {minutes, 2}}].
 
-init_per_group(peers, Config) ->
-    Distributed =
-        case is_alive() of
-            true ->
-                ok;
-            false ->
-                _ = os:cmd("epmd -daemon"),
-                Name = list_to_atom(peer:random_name(histogram)),
-                net_kernel:start(Name, #{name_domain => shortnames})
-        end,
-    case Distributed of
-        {error, Reason} -> {skip, {no_distribution, Reason}};
-        {ok, _} -> [{net_kernel, started} | Config];
-        ok -> Config
-    end.
+init_per_group(peers, Config) -> erlmcp_native_test_peer:init(histogram, Config).
 
-end_per_group(peers, Config) ->
-    case proplists:get_value(net_kernel, Config) of
-        started -> net_kernel:stop();
-        undefined -> ok
-    end.
+end_per_group(peers, Config) -> erlmcp_native_test_peer:finish(Config).
 
 %%% Moments
 
@@ -531,17 +513,12 @@ wrong_exposition(_) ->
 
 %%% Other nodes
 
-start_peer() ->
-    Paths = lists:append([["-pa", Path] || Path <- code:get_path(), filelib:is_dir(Path)]),
-    {ok, Peer, Node} = peer:start_link(#{name => peer:random_name(), args => Paths}),
-    {Peer, Node}.
-
 snapshot_of(Values, Opts) ->
     H = filled(Values, Opts),
     {H, ?HISTOGRAM:snapshot(H)}.
 
 snapshots_of_other_nodes(_) ->
-    {Peer, Node} = start_peer(),
+    {Peer, Node} = erlmcp_native_test_peer:start(),
     Here = lists:seq(1, 20_000, 2),
     There = lists:seq(2, 20_000, 2),
     {_, Coarse} = erpc:call(Node, ?MODULE, snapshot_of, [There, #{precision => 6}]),
@@ -558,7 +535,7 @@ snapshots_of_other_nodes(_) ->
 
 %% An integer is a handle on the node that made it; elsewhere it is what any other integer is.
 handles_of_other_nodes(_) ->
-    {Peer, Node} = start_peer(),
+    {Peer, Node} = erlmcp_native_test_peer:start(),
     {Theirs, _} = erpc:call(Node, ?MODULE, snapshot_of, [[1], #{owner => none}]),
     Ours = filled([1]),
     ok = erpc:call(Node, ?HISTOGRAM, record, [Theirs, 2]),
