@@ -23,8 +23,14 @@ pub fn load(env: Env, load_info: Term) -> bool {
     load_info
         .decode::<(i64, Term)>()
         .is_ok_and(|(abi, vocabulary)| abi == ABI && crate::json::vocabulary::load(vocabulary))
-        // SAFETY: this is the calling environment.
-        && unsafe { crate::cache::load(env.as_c_arg()) && crate::histogram::load(env.as_c_arg()) }
+        && load_parts(env.as_c_arg())
+}
+
+fn load_parts(env: *mut ErlNifEnv) -> bool {
+    sync_core::sections::prepare();
+    crate::clock::calibrate();
+    // SAFETY: this is the environment of the library's load.
+    unsafe { smalls_are_as_expected(env) && crate::owner::load(env) && crate::cache::load(env) }
 }
 
 /// Declares a NIF: name, arity, scheduler and a body

@@ -2,15 +2,20 @@
 
 #[macro_use]
 mod boundary;
+#[macro_use]
+mod tried;
 
 mod atoms;
 mod cache;
 mod call_time;
+mod clock;
 mod histogram;
 mod json;
 mod keeper;
 mod memory;
 mod metrics;
+mod owner;
+mod registry;
 mod rpc;
 mod schema;
 

@@ -3,7 +3,7 @@
 use crate::atoms;
 use crate::boundary::{cell, inspect_binary, make_binary, tuple};
 use crate::histogram::handle::with_histogram;
-use crate::histogram::Fault;
+use crate::tried::Fault;
 use histogram_core::snapshot::Snapshot;
 use metrics_core::{
     names, Attribute, Encoder, Exemplar, Family, Kind, Label, Number, OpenMetrics, Otlp, Protobuf,

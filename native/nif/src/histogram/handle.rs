@@ -1,10 +1,10 @@
 //! Histograms as Erlang holds them: integers, or the names of some.
 
-use super::registry::{tried, Identified, Identity, Registry};
 use super::windows::Recent;
-use super::Fault;
 use crate::atoms;
 use crate::boundary::{make_map, threads_foreseen};
+use crate::registry::{Identified, Identity, Registry};
+use crate::tried::{tried, Fault};
 use histogram_core::histogram::Histogram;
 use histogram_core::layout::Layout;
 use histogram_core::snapshot::Snapshot;
@@ -156,7 +156,7 @@ unsafe fn new(
         HISTOGRAMS.add(env, live)
     }
 }
-reading_nif!("histogram_new", 6, new);
+tried_nif!("histogram_new", 6, new);
 
 /// Takes a histogram away; whether it was there.
 fn remove(handle: u64) -> bool {
@@ -171,7 +171,7 @@ unsafe fn delete(
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe { HISTOGRAMS.delete(env, args[0]) }
 }
-reading_nif!("histogram_delete", 1, delete);
+tried_nif!("histogram_delete", 1, delete);
 
 unsafe fn whereis(
     env: *mut ErlNifEnv,
@@ -181,7 +181,7 @@ unsafe fn whereis(
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe { HISTOGRAMS.whereis(env, args[0]) }
 }
-reading_nif!("histogram_whereis", 1, whereis);
+tried_nif!("histogram_whereis", 1, whereis);
 
 unsafe fn info(
     env: *mut ErlNifEnv,
@@ -212,7 +212,7 @@ unsafe fn info(
         })?
     }
 }
-reading_nif!("histogram_info", 1, info);
+tried_nif!("histogram_info", 1, info);
 
 /// What is read of a histogram, in its binary form.
 ///
@@ -241,7 +241,7 @@ unsafe fn snapshot(
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe { read(env, args[0], |live| live.snapshot(on_dirty)) }
 }
-reading_nif!("histogram_snapshot", 1, snapshot);
+tried_nif!("histogram_snapshot", 1, snapshot);
 
 unsafe fn cumulative(
     env: *mut ErlNifEnv,
@@ -251,7 +251,7 @@ unsafe fn cumulative(
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe { read(env, args[0], |live| live.cumulative(on_dirty)) }
 }
-reading_nif!("histogram_cumulative", 1, cumulative);
+tried_nif!("histogram_cumulative", 1, cumulative);
 
 unsafe fn reset(
     env: *mut ErlNifEnv,
@@ -262,4 +262,4 @@ unsafe fn reset(
     unsafe { with_histogram(env, args[0], |live, _| live.reset(on_dirty))?? };
     Ok(atoms::ok().as_c_arg())
 }
-reading_nif!("histogram_reset", 1, reset);
+tried_nif!("histogram_reset", 1, reset);

@@ -2,9 +2,9 @@
 
 use super::handle::{encoded, snapshot_of};
 use super::snapshot::{error, number};
-use super::Fault;
 use crate::atoms;
 use crate::boundary::{inspect_binary, make_binary};
+use crate::tried::Fault;
 use histogram_core::hdr::{is_tag, log_header, read_log_line, HdrError, Line};
 use histogram_core::snapshot::Snapshot;
 use rustler::sys::*;
@@ -70,7 +70,7 @@ unsafe fn to_hdr(
         Ok(make_binary(env, &snapshot.to_hdr(deflated)))
     }
 }
-reading_nif!("histogram_to_hdr", 2, to_hdr);
+tried_nif!("histogram_to_hdr", 2, to_hdr);
 
 /// A snapshot, or `{error, Reason}`.
 unsafe fn from_hdr(
@@ -90,7 +90,7 @@ unsafe fn from_hdr(
         })
     }
 }
-reading_nif!("histogram_from_hdr", 1, from_hdr);
+tried_nif!("histogram_from_hdr", 1, from_hdr);
 
 /// What a log begins with; the time at which it does, in seconds since the epoch, or `undefined`.
 unsafe fn hdr_log_header(
@@ -107,7 +107,7 @@ unsafe fn hdr_log_header(
         Ok(make_binary(env, log_header(start).as_bytes()))
     }
 }
-reading_nif!("histogram_log_header", 1, hdr_log_header);
+tried_nif!("histogram_log_header", 1, hdr_log_header);
 
 /// A histogram or snapshot, a tag or `undefined`, start and length in seconds, and what the
 /// greatest value is divided by to be shown.
@@ -135,7 +135,7 @@ unsafe fn log_line(
         Ok(make_binary(env, line.as_bytes()))
     }
 }
-reading_nif!("histogram_log_line", 5, log_line);
+tried_nif!("histogram_log_line", 5, log_line);
 
 /// `{Tag | undefined, Start, Length, Snapshot}`, `undefined` where the line tells of none, or
 /// `{error, Reason}`.
@@ -172,4 +172,4 @@ unsafe fn log_read(
         })
     }
 }
-reading_nif!("histogram_log_read", 1, log_read);
+tried_nif!("histogram_log_read", 1, log_read);

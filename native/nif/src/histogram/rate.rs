@@ -1,10 +1,10 @@
 //! Rates: how many events there are in a second.
 
 use super::keeper::{self, Kept};
-use super::registry::{tried, Identified, Identity, Registry};
-use super::Fault;
 use crate::atoms;
 use crate::boundary::{small, threads_foreseen};
+use crate::registry::{Identified, Identity, Registry};
+use crate::tried::{tried, Fault};
 use histogram_core::meter::{Meter, Rates};
 use histogram_core::windows::WINDOWS;
 use parking_lot::Mutex;
@@ -56,7 +56,7 @@ unsafe fn rate_new(
         RATES.add(env, rate)
     }
 }
-reading_nif!("rate_new", 2, rate_new);
+tried_nif!("rate_new", 2, rate_new);
 
 unsafe fn rate_delete(
     env: *mut ErlNifEnv,
@@ -66,7 +66,7 @@ unsafe fn rate_delete(
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe { RATES.delete(env, args[0]) }
 }
-reading_nif!("rate_delete", 1, rate_delete);
+tried_nif!("rate_delete", 1, rate_delete);
 
 unsafe fn rate_whereis(
     env: *mut ErlNifEnv,
@@ -76,7 +76,7 @@ unsafe fn rate_whereis(
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe { RATES.whereis(env, args[0]) }
 }
-reading_nif!("rate_whereis", 1, rate_whereis);
+tried_nif!("rate_whereis", 1, rate_whereis);
 
 /// # Safety
 /// `env` must be the calling environment and `term` a term of it.
@@ -107,7 +107,7 @@ unsafe fn rate_mark(
         })
     }
 }
-reading_nif!("rate_mark", 2, rate_mark);
+tried_nif!("rate_mark", 2, rate_mark);
 
 unsafe fn rate_read(
     env: *mut ErlNifEnv,
@@ -135,4 +135,4 @@ unsafe fn rate_read(
         Ok(enif_make_tuple_from_array(env, parts.as_ptr(), 3))
     }
 }
-reading_nif!("rate_read", 1, rate_read);
+tried_nif!("rate_read", 1, rate_read);

@@ -1,10 +1,10 @@
 //! Recording: the hot path.
 
-use super::clock;
 use super::handle::{charge, with_histogram, MANY_BUCKETS};
-use super::Fault;
 use crate::atoms;
 use crate::boundary::{cell, guarded, inspect_binary, small};
+use crate::clock;
+use crate::tried::Fault;
 use histogram_core::shard::Shard;
 use rustler::sys::*;
 use smallvec::SmallVec;
@@ -96,7 +96,7 @@ unsafe fn record(
         record_found(env, args[0], value)
     }
 }
-reading_nif!("histogram_record", 2, record, record_quickly);
+tried_nif!("histogram_record", 2, record, record_quickly);
 
 unsafe fn record_corrected(
     env: *mut ErlNifEnv,
@@ -122,7 +122,7 @@ unsafe fn record_corrected(
         })?
     }
 }
-reading_nif!("histogram_record_corrected", 3, record_corrected);
+tried_nif!("histogram_record_corrected", 3, record_corrected);
 
 fn stop_quickly(args: &[ErlNifTerm; 2]) -> bool {
     clock::elapsed(args[1]).is_some_and(|elapsed| record_kept(args[0], elapsed))
@@ -137,7 +137,7 @@ unsafe fn stop(
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe { record_found(env, args[0], elapsed) }
 }
-reading_nif!("histogram_stop", 2, stop, stop_quickly);
+tried_nif!("histogram_stop", 2, stop, stop_quickly);
 
 /// So many values are recorded in one turn on a scheduler, a list's or a binary's.
 const SLICE: usize = 8192;
@@ -184,7 +184,7 @@ unsafe fn record_many(
         check_list(env, args, rest)
     }
 }
-reading_nif!("histogram_record_many", 2, record_many);
+tried_nif!("histogram_record_many", 2, record_many);
 
 /// Goes on in the process's next turn with the histogram, the values and where it is.
 ///

@@ -1,9 +1,9 @@
 //! Reading histograms and snapshots: what is asked of them, adding them up, their views.
 
 use super::handle::{charge, encoded, snapshot_of};
-use super::Fault;
 use crate::atoms;
 use crate::boundary::{cell, inspect_binary, make_binary, make_map, DIRTY_BYTES};
+use crate::tried::Fault;
 use histogram_core::encoding::DecodeError;
 use histogram_core::merge::Sum;
 use histogram_core::quantiles::{is_valid, Method, Summary, SUMMARY};
@@ -141,7 +141,7 @@ unsafe fn quantiles(
         Ok(list(env, &terms))
     }
 }
-reading_nif!("histogram_quantiles", 3, quantiles);
+tried_nif!("histogram_quantiles", 3, quantiles);
 
 unsafe fn summary(
     env: *mut ErlNifEnv,
@@ -154,7 +154,7 @@ unsafe fn summary(
         Ok(summary_map(env, &snapshot))
     }
 }
-reading_nif!("histogram_summary", 1, summary);
+tried_nif!("histogram_summary", 1, summary);
 
 /// # Safety
 /// `env` must be the calling environment.
@@ -222,7 +222,7 @@ unsafe fn merge(
         Ok(encoded(env, &sum))
     }
 }
-reading_nif!("histogram_merge", 1, merge);
+tried_nif!("histogram_merge", 1, merge);
 
 unsafe fn subtract(
     env: *mut ErlNifEnv,
@@ -240,7 +240,7 @@ unsafe fn subtract(
         ))
     }
 }
-reading_nif!("histogram_subtract", 2, subtract);
+tried_nif!("histogram_subtract", 2, subtract);
 
 /// A bound of [`buckets`] or [`fraction_below`].
 ///
@@ -278,7 +278,7 @@ unsafe fn buckets(
         Ok(list(env, &pairs))
     }
 }
-reading_nif!("histogram_buckets", 2, buckets);
+tried_nif!("histogram_buckets", 2, buckets);
 
 unsafe fn fraction_below(
     env: *mut ErlNifEnv,
@@ -293,7 +293,7 @@ unsafe fn fraction_below(
         Ok(share.map_or(undefined(), |share| enif_make_double(env, share)))
     }
 }
-reading_nif!("histogram_fraction_below", 2, fraction_below);
+tried_nif!("histogram_fraction_below", 2, fraction_below);
 
 unsafe fn plot(
     env: *mut ErlNifEnv,
@@ -310,7 +310,7 @@ unsafe fn plot(
         Ok(make_binary(env, snapshot.plot(width as usize).as_bytes()))
     }
 }
-reading_nif!("histogram_plot", 2, plot);
+tried_nif!("histogram_plot", 2, plot);
 
 /// `{error, Reason}`.
 ///
@@ -351,4 +351,4 @@ unsafe fn check(
         Ok(error(env, reason))
     }
 }
-reading_nif!("histogram_check", 1, check);
+tried_nif!("histogram_check", 1, check);

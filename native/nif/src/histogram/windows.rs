@@ -2,11 +2,10 @@
 
 use super::handle::{with_histogram, Live, MANY_BUCKETS};
 use super::keeper::{self, Kept};
-use super::registry::tried;
 use super::snapshot::quantile_list;
-use super::Fault;
 use crate::atoms;
 use crate::boundary::make_map;
+use crate::tried::{tried, Fault};
 use histogram_core::decaying::Decaying;
 use histogram_core::layout::Layout;
 use histogram_core::snapshot::Snapshot;
@@ -148,7 +147,7 @@ unsafe fn histogram_windows(
         Ok(list)
     }
 }
-reading_nif!("histogram_windows", 1, histogram_windows);
+tried_nif!("histogram_windows", 1, histogram_windows);
 
 unsafe fn histogram_decaying(
     env: *mut ErlNifEnv,
@@ -199,4 +198,4 @@ unsafe fn histogram_decaying(
         Ok(make_map(env, pairs))
     }
 }
-reading_nif!("histogram_decaying", 2, histogram_decaying);
+tried_nif!("histogram_decaying", 2, histogram_decaying);

@@ -29,6 +29,27 @@ fn now(rate: u64) -> i64 {
     }
 }
 
+/// Nanoseconds since some moment, by the cheapest clock.
+#[inline(always)]
+#[expect(dead_code, reason = "the pools, limiters and breakers come next")]
+pub fn nanoseconds() -> u64 {
+    /// The VM's begins far below 0.
+    const ORIGIN: i64 = i64::MIN / 2;
+    let rate = RATE.load(Ordering::Relaxed);
+    let ticks = now(rate);
+    if rate > 0 {
+        in_nanoseconds(ticks.cast_unsigned(), rate)
+    } else {
+        ticks.wrapping_sub(ORIGIN).cast_unsigned()
+    }
+}
+
+#[inline(always)]
+fn in_nanoseconds(ticks: u64, rate: u64) -> u64 {
+    let nanoseconds = (u128::from(ticks) * u128::from(rate)) >> 32;
+    u64::try_from(nanoseconds).unwrap_or(u64::MAX)
+}
+
 /// The nanoseconds since what `clock_start` gave; none where it gave no such thing. It is never
 /// negative: cores' counters may differ by a few nanoseconds.
 #[inline(always)]
@@ -36,12 +57,11 @@ pub fn elapsed(since: ErlNifTerm) -> Option<u64> {
     let start = small(since)?;
     let rate = RATE.load(Ordering::Relaxed);
     let ticks = now(rate).saturating_sub(start).max(0).cast_unsigned();
-    if rate > 0 {
-        let nanoseconds = (u128::from(ticks) * u128::from(rate)) >> 32;
-        Some(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
+    Some(if rate > 0 {
+        in_nanoseconds(ticks, rate)
     } else {
-        Some(ticks)
-    }
+        ticks
+    })
 }
 
 unsafe fn clock_start(env: *mut ErlNifEnv, _args: &[ErlNifTerm; 0]) -> ErlNifTerm {

@@ -1,9 +1,9 @@
 //! Things that Erlang holds by integers, or by the names of some, and that end with a process.
 
-use super::owner::Owner;
-use super::Fault;
 use crate::atoms;
 use crate::boundary::{immediate, small, word};
+use crate::owner::Owner;
+use crate::tried::{tried, Fault};
 use parking_lot::RwLock;
 use rustler::sys::*;
 use rustler::types::atom::Atom;
@@ -68,11 +68,6 @@ impl Identity {
 
 pub trait Identified {
     fn identity(&self) -> &Identity;
-}
-
-/// Tries a lock, which is never held for long.
-pub fn tried<G>(lock: impl Fn() -> Option<G>) -> Result<G, Fault> {
-    sync_core::tried(lock).ok_or(Fault::Busy)
 }
 
 impl<T: Identified + Send + Sync> Registry<T> {
