@@ -3,7 +3,8 @@
 ?MODULEDOC(false).
 
 %% What needs a process starts here: the registry of metrics, which also owns by this process what
-%% it keeps, and the rest only when it is asked for. Nothing on a hot path waits for one of them.
+%% it keeps, who subscribed to events, and the rest only when it is asked for. Nothing on a hot path waits
+%% for one of them.
 
 -behaviour(supervisor).
 
@@ -59,4 +60,4 @@ init([]) ->
         id => erlmcp_native_metrics_registry,
         start => {erlmcp_native_metrics_registry, start_link, []}
     },
-    {ok, {#{strategy => one_for_one, intensity => 5, period => 10}, [Registry]}}.
+    {ok, {#{strategy => one_for_one, intensity => 5, period => 10}, [Registry, erlmcp_native_events:child_spec()]}}.
