@@ -1,0 +1,5 @@
+//! Who may use what, and when: pools, rate limits, circuit breakers, as state machines that know
+//! neither threads nor clocks. Whoever uses one holds it in a lock and tells it the time, in
+//! nanoseconds of any one monotonic clock.
+
+pub mod codel;
