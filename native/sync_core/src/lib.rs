@@ -1,6 +1,7 @@
 //! What many threads share at no cost to the hot path: slots and parts by thread, sections that
-//! keep what they see alive, and handles that are integers.
+//! keep what they see alive, handles that are integers, and a lock that nobody waits for.
 
+pub mod combining;
 pub mod handles;
 mod kept;
 pub mod parts;

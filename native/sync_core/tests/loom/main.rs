@@ -4,6 +4,8 @@
 
 #![allow(dead_code)] // what the models do not call
 
+#[path = "../../src/combining.rs"]
+mod combining;
 #[path = "../../src/handles.rs"]
 mod handles;
 #[path = "../../src/kept.rs"]
@@ -18,6 +20,7 @@ mod sync;
 mod by_thread;
 mod freeing;
 mod generations;
+mod left_to_others;
 
 /// Runs `model` in every interleaving of at most so many preemptions.
 fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {

@@ -2,6 +2,7 @@
 
 #![allow(unused_imports)] // each of them uses some
 
+pub use loom::cell::UnsafeCell;
 pub use loom::hint::spin_loop;
 use loom::sync::atomic as of_loom;
 pub use loom::sync::atomic::{fence, Ordering};
@@ -128,6 +129,10 @@ macro_rules! numbers {
         impl Atomic<$number> {
             pub fn fetch_add(&self, by: $number, order: Ordering) -> $number {
                 self.value(self.inner().fetch_add(u64::from(by), order))
+            }
+            pub fn fetch_or(&self, bits: $number, order: Ordering) -> $number {
+                let update = |before: $number| Some(before | bits);
+                self.fetch_update(order, Ordering::Relaxed, update).unwrap()
             }
             pub fn fetch_max(&self, other: $number, order: Ordering) -> $number {
                 let update = |before: $number| Some(before.max(other));
