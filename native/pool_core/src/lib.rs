@@ -3,3 +3,6 @@
 //! nanoseconds of any one monotonic clock.
 
 pub mod codel;
+pub mod leases;
+pub mod owners;
+pub mod slab;
