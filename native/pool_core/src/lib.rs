@@ -2,6 +2,7 @@
 //! neither threads nor clocks. Whoever uses one holds it in a lock and tells it the time, in
 //! nanoseconds of any one monotonic clock.
 
+pub mod breaker;
 pub mod choice;
 pub mod codel;
 pub mod leases;
