@@ -5,6 +5,7 @@
 pub mod breaker;
 pub mod choice;
 pub mod codel;
+pub mod gradient;
 pub mod latency;
 pub mod leases;
 pub mod owners;
