@@ -26,6 +26,7 @@ application bear              erlang-bear          optional
 application folsom            erlang-folsom        optional
 application jiffy             erlang-jiffy         optional
 application p1_cache_tab      erlang-p1-cache-tab  optional
+application poolboy           erlang-poolboy       optional
 command     prometheus        prometheus           optional
 command     python3           python3              optional
 python      ensurepip         python3-venv         optional
