@@ -1,9 +1,9 @@
 //! The places of a pool's workers.
 
 use crate::choice::latency::Latency;
-use crate::choice::{Ready, Strategy};
+use crate::choice::{Ready, Strategy, CELLS};
 use crate::leases;
-use crate::slab::{Slab, NONE};
+use crate::slab::Slab;
 
 /// One worker, or none.
 pub struct Cell<W> {
@@ -184,7 +184,7 @@ impl<W: Clone> Cells<W> {
         if self.count() >= most {
             return None;
         }
-        let index = self.cells.take(NONE)?;
+        let index = self.cells.take(CELLS)?;
         self.cells[index] = Cell {
             worker: Some(worker),
             generation: self.cells[index].generation,
@@ -197,8 +197,11 @@ impl<W: Clone> Cells<W> {
     }
 
     /// Back from being away.
-    pub fn set_up(&mut self, index: u32) {
-        self.change(index, |cell| cell.state = State::Up);
+    pub fn set_up(&mut self, index: u32, now: u64) {
+        self.change(index, |cell| {
+            cell.state = State::Up;
+            cell.idle_since = now;
+        });
     }
 
     /// The worker is gone. It is given, to be dropped elsewhere.
