@@ -77,6 +77,26 @@
     json_split/2,
     memory_in_use/0,
     metrics_encode/2,
+    pool_add/4,
+    pool_cancel/2,
+    pool_checkin/3,
+    pool_checkout/3,
+    pool_claim/3,
+    pool_delete/1,
+    pool_demand/1,
+    pool_idle/3,
+    pool_leases/3,
+    pool_mode/2,
+    pool_new/3,
+    pool_ready/2,
+    pool_remove/2,
+    pool_resize/2,
+    pool_retire/2,
+    pool_status/1,
+    pool_take/2,
+    pool_wait/5,
+    pool_whereis/1,
+    pool_workers/1,
     rate_delete/1,
     rate_mark/2,
     rate_new/2,
@@ -165,6 +185,26 @@
     json_split/2,
     memory_in_use/0,
     metrics_encode/2,
+    pool_add/4,
+    pool_cancel/2,
+    pool_checkin/3,
+    pool_checkout/3,
+    pool_claim/3,
+    pool_delete/1,
+    pool_demand/1,
+    pool_idle/3,
+    pool_leases/3,
+    pool_mode/2,
+    pool_new/3,
+    pool_ready/2,
+    pool_remove/2,
+    pool_resize/2,
+    pool_retire/2,
+    pool_status/1,
+    pool_take/2,
+    pool_wait/5,
+    pool_whereis/1,
+    pool_workers/1,
     rate_delete/1,
     rate_mark/2,
     rate_new/2,
@@ -193,6 +233,103 @@ init() ->
 %% never replaced, so that it is always the one the library was loaded with.
 -spec vocabulary() -> tuple().
 vocabulary() -> ?VOCABULARY.
+
+-type pool() :: non_neg_integer() | atom().
+-type pool_lease() :: non_neg_integer().
+-type pool_cell() :: non_neg_integer().
+%% What a process that wants a worker is told. `wait': there is none now. `system_limit': too many
+%% leases, or the process is about to end.
+-type pool_answer() ::
+    {ok, Worker :: term(), pool_lease()} | overloaded | closed | invalid_pool | system_limit.
+
+%% Arguments: name, the process that the pool ends with and that is told of what it needs, options.
+-spec pool_new(atom(), pid(), map()) -> pool() | exists | system_limit.
+pool_new(_Name, _Manager, _Options) -> ?nif_stub.
+
+-spec pool_delete(pool()) -> boolean().
+pool_delete(_Pool) -> ?nif_stub.
+
+-spec pool_whereis(atom()) -> pool() | undefined.
+pool_whereis(_Name) -> ?nif_stub.
+
+%% Arguments: pool, priority, key (of the strategy hash).
+-spec pool_checkout(pool(), 0..3, non_neg_integer()) -> pool_answer() | wait.
+pool_checkout(_Pool, _Priority, _Key) -> ?nif_stub.
+
+%% As above, with a reference of make_ref/0 and milliseconds: where there is no worker the caller is
+%% sent the reference when it is to claim one by the lease.
+-spec pool_wait(pool(), 0..3, non_neg_integer(), reference(), timeout()) ->
+    pool_answer() | {wait, pool_lease()}.
+pool_wait(_Pool, _Priority, _Key, _Reference, _Timeout) -> ?nif_stub.
+
+%% After the reference was received. With `none' for one it does not go on waiting.
+-spec pool_claim(pool(), pool_lease(), reference() | none) ->
+    pool_answer() | wait | timeout | stale.
+pool_claim(_Pool, _Lease, _Reference) -> ?nif_stub.
+
+%% `woken': the reference was sent, or is about to be.
+-spec pool_cancel(pool(), pool_lease()) -> timeout | woken | stale | invalid_pool.
+pool_cancel(_Pool, _Lease) -> ?nif_stub.
+
+-spec pool_checkin(pool(), pool_lease(), ok | broken) -> ok | stale | invalid_pool.
+pool_checkin(_Pool, _Lease, _How) -> ?nif_stub.
+
+%% Arguments: pool, worker, its keeper, how often it may be used.
+-spec pool_add(pool(), term(), pid() | none, pos_integer() | infinity) ->
+    pool_cell() | full | closed | invalid_pool | system_limit.
+pool_add(_Pool, _Worker, _Keeper, _Uses) -> ?nif_stub.
+
+%% Its worker has ended.
+-spec pool_remove(pool(), pool_cell()) -> ok | gone | invalid_pool.
+pool_remove(_Pool, _Cell) -> ?nif_stub.
+
+%% Nobody gets it any more.
+-spec pool_retire(pool(), pool_cell()) -> removed | retiring | gone | invalid_pool.
+pool_retire(_Pool, _Cell) -> ?nif_stub.
+
+%% Takes an idle one away for a while.
+-spec pool_take(pool(), pool_cell()) -> ok | busy | gone | invalid_pool.
+pool_take(_Pool, _Cell) -> ?nif_stub.
+
+%% It is back.
+-spec pool_ready(pool(), pool_cell()) -> ok | gone | invalid_pool.
+pool_ready(_Pool, _Cell) -> ?nif_stub.
+
+%% Takes those away that were idle for longer than so many milliseconds, so many at most.
+-spec pool_idle(pool(), timeout(), non_neg_integer()) -> [pool_cell()] | invalid_pool.
+pool_idle(_Pool, _Longer, _Most) -> ?nif_stub.
+
+-spec pool_mode(pool(), open | suspended | draining | closed) -> ok | invalid_pool.
+pool_mode(_Pool, _Mode) -> ?nif_stub.
+
+-spec pool_resize(pool(), non_neg_integer()) -> ok | invalid_pool.
+pool_resize(_Pool, _Max) -> ?nif_stub.
+
+%% How many wait. The manager is told of the next.
+-spec pool_demand(pool()) -> non_neg_integer() | invalid_pool.
+pool_demand(_Pool) -> ?nif_stub.
+
+-spec pool_status(pool()) -> map() | invalid_pool.
+pool_status(_Pool) -> ?nif_stub.
+
+%% Those held for longer than so many milliseconds, so many at most, the longest first.
+-spec pool_leases(pool(), timeout(), non_neg_integer()) ->
+    [{pool_lease(), Owner :: pid(), Worker :: term(), Milliseconds :: non_neg_integer()}]
+    | invalid_pool.
+pool_leases(_Pool, _Longer, _Most) -> ?nif_stub.
+
+%% With how often each was used, by how many it is used now, and its smoothed latency in nanoseconds.
+-spec pool_workers(pool()) ->
+    [{
+        pool_cell(),
+        Worker :: term(),
+        Uses :: non_neg_integer(),
+        InUse :: non_neg_integer(),
+        idle | in_use | away | retiring,
+        Nanoseconds :: non_neg_integer()
+    }]
+    | invalid_pool.
+pool_workers(_Pool) -> ?nif_stub.
 
 %% A cache is a handle or a name; Bytes is [] or, after the answer complex, what term_to_binary/1
 %% makes of the key. What the doors must still make a value of: an answer.

@@ -30,7 +30,12 @@ fn load_parts(env: *mut ErlNifEnv) -> bool {
     sync_core::sections::prepare();
     crate::clock::calibrate();
     // SAFETY: this is the environment of the library's load.
-    unsafe { smalls_are_as_expected(env) && crate::owner::load(env) && crate::cache::load(env) }
+    unsafe {
+        smalls_are_as_expected(env)
+            && crate::owner::load(env)
+            && crate::pool::load(env)
+            && crate::cache::load(env)
+    }
 }
 
 /// Declares a NIF: name, arity, scheduler and a body

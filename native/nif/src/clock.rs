@@ -31,7 +31,6 @@ fn now(rate: u64) -> i64 {
 
 /// Nanoseconds since some moment, by the cheapest clock.
 #[inline(always)]
-#[expect(dead_code, reason = "the pools, limiters and breakers come next")]
 pub fn nanoseconds() -> u64 {
     /// The VM's begins far below 0.
     const ORIGIN: i64 = i64::MIN / 2;

@@ -121,10 +121,25 @@ impl<T: Identified + Send + Sync> Registry<T> {
         body: impl FnOnce(&T, &Section) -> R,
     ) -> Result<R, Fault> {
         // SAFETY: the caller's promise.
+        unsafe { self.with_handle(env, term, |_, value, section| body(value, section)) }
+    }
+
+    /// As [`Self::with`], with its handle.
+    ///
+    /// # Safety
+    /// As for [`Self::with`].
+    #[inline(always)]
+    pub unsafe fn with_handle<R>(
+        &self,
+        env: *mut ErlNifEnv,
+        term: ErlNifTerm,
+        body: impl FnOnce(u64, &T, &Section) -> R,
+    ) -> Result<R, Fault> {
+        // SAFETY: the caller's promise.
         let handle = unsafe { self.handle_of(env, term) }?;
         let section = sections::enter();
         match self.handles.get(handle, &section) {
-            Some(value) => Ok(body(value, &section)),
+            Some(value) => Ok(body(handle, value, &section)),
             None => Err(Fault::Wrong((self.unknown)())),
         }
     }
@@ -175,8 +190,8 @@ impl<T: Identified + Send + Sync> Registry<T> {
         Ok(unsafe { enif_make_uint64(env, handle) })
     }
 
-    /// Takes a thing away; whether it was there.
-    pub fn remove(&self, handle: u64) -> bool {
+    /// Takes its name from a thing: another may have it.
+    pub fn unname(&self, handle: u64) {
         let name = self
             .handles
             .get(handle, &sections::enter())
@@ -189,6 +204,11 @@ impl<T: Identified + Send + Sync> Registry<T> {
                 }
             }
         }
+    }
+
+    /// Takes a thing away; whether it was there.
+    pub fn remove(&self, handle: u64) -> bool {
+        self.unname(handle);
         self.handles.remove(handle)
     }
 

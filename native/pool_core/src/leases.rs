@@ -43,7 +43,7 @@ pub fn parts(number: u64) -> (u64, u32) {
 impl<L: Default, T> Leases<L, T> {
     pub fn new(seed: u32) -> Self {
         Leases {
-            leases: Slab::new(),
+            leases: Slab::default(),
             owners: Owners::new(),
             seed,
         }

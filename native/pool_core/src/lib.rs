@@ -9,4 +9,5 @@ pub mod gradient;
 pub mod latency;
 pub mod leases;
 pub mod owners;
+pub mod pool;
 pub mod slab;

@@ -64,7 +64,7 @@ impl<T> Owners<T> {
     pub fn new() -> Self {
         Owners {
             indices: std::array::from_fn(|_| HashMap::default()),
-            owners: Slab::new(),
+            owners: Slab::default(),
         }
     }
 

@@ -21,8 +21,8 @@ struct Entry<T> {
     next_free: u32,
 }
 
-impl<T: Default> Slab<T> {
-    pub const fn new() -> Self {
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
         Slab {
             chunks: Vec::new(),
             free: NONE,
@@ -30,7 +30,9 @@ impl<T: Default> Slab<T> {
             used: 0,
         }
     }
+}
 
+impl<T: Default> Slab<T> {
     /// One that was free, as whoever had it left it. `None` where there are `most`.
     #[inline]
     pub fn take(&mut self, most: u32) -> Option<u32> {
@@ -116,7 +118,7 @@ mod tests {
 
     #[test]
     fn indices_are_reused_and_bounded() {
-        let mut slab = Slab::<u64>::new();
+        let mut slab = Slab::<u64>::default();
         let taken: Vec<_> = (0..600).filter_map(|_| slab.take(500)).collect();
         assert_eq!(taken, (0..500).collect::<Vec<_>>());
         for index in &taken {

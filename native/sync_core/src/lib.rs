@@ -12,7 +12,7 @@ mod sync;
 
 /// Tries what a thread that must not wait may do with a lock, such as `|| lock.try_lock()`, for
 /// longer than what is done under one mostly takes.
-pub fn tried<G>(lock: impl Fn() -> Option<G>) -> Option<G> {
+pub fn tried<G>(mut lock: impl FnMut() -> Option<G>) -> Option<G> {
     (0..100).find_map(|_| {
         let guard = lock();
         if guard.is_none() {

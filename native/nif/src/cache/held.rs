@@ -1,6 +1,6 @@
 //! What an entry holds of its value, and large binaries that are shared with the VM.
 
-use super::owned::Owned;
+use crate::owned::Owned;
 use rustler::sys::*;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;

@@ -48,7 +48,7 @@ mod info;
 mod keeper;
 mod key;
 mod options;
-mod owned;
+
 mod put;
 mod snapshot;
 mod waiters;

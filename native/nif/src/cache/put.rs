@@ -140,7 +140,7 @@ unsafe fn put(
 }
 
 /// `{store, Table, IsSized}`: whether the row's bytes are wanted as the weight.
-unsafe fn store_in(env: *mut ErlNifEnv, core: &Core, table: &super::owned::Owned) -> ErlNifTerm {
+unsafe fn store_in(env: *mut ErlNifEnv, core: &Core, table: &crate::owned::Owned) -> ErlNifTerm {
     // SAFETY: the calling environment.
     unsafe {
         let is_sized = super::boolean(core.cache.bound() == Bound::Bytes);

@@ -1,7 +1,7 @@
 //! The places of a pool's workers.
 
-use crate::choice::latency::Latency;
 use crate::choice::{Ready, Strategy, CELLS};
+use crate::latency::Latency;
 use crate::leases;
 use crate::slab::Slab;
 
@@ -77,7 +77,7 @@ pub struct Cells<W> {
 impl<W: Clone> Cells<W> {
     pub fn new(strategy: Strategy, concurrency: u32, latency_decay: u64, seed: u64) -> Self {
         Cells {
-            cells: Slab::new(),
+            cells: Slab::default(),
             ready: Ready::new(strategy, seed),
             concurrency,
             latency_decay,
@@ -139,8 +139,7 @@ impl<W: Clone> Cells<W> {
         let (cells, decay) = (&self.cells, self.latency_decay);
         let index = self.ready.pick(key, |index| {
             let cell = &cells[index];
-            let latency = cell.latency.value(now, decay);
-            latency.saturating_mul(u64::from(cell.in_use) + 1)
+            cell.latency.score(now, decay, cell.in_use)
         })?;
         self.change(index, |cell| {
             cell.in_use += 1;
@@ -197,11 +196,8 @@ impl<W: Clone> Cells<W> {
     }
 
     /// Back from being away.
-    pub fn set_up(&mut self, index: u32, now: u64) {
-        self.change(index, |cell| {
-            cell.state = State::Up;
-            cell.idle_since = now;
-        });
+    pub fn set_up(&mut self, index: u32) {
+        self.change(index, |cell| cell.state = State::Up);
     }
 
     /// The worker is gone. It is given, to be dropped elsewhere.

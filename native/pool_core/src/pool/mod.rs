@@ -59,6 +59,24 @@ pub struct Config {
     pub seed: u64,
 }
 
+impl Default for Config {
+    /// A worker to each, in the order in which they came back.
+    fn default() -> Self {
+        Config {
+            strategy: Strategy::Fifo,
+            concurrency: 1,
+            max: 0,
+            queue: u32::MAX,
+            barging: 0,
+            codel: None,
+            adaptive: None,
+            resets: true,
+            latency_decay: 10_000_000_000,
+            seed: 0,
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
     Open,
@@ -199,11 +217,17 @@ pub struct Want {
     pub key: u64,
 }
 
-/// The end of an owner, and when.
+/// What has to happen although the pool may be locked.
 #[derive(Clone, Copy)]
-pub struct Death {
-    pub owner: u64,
-    pub now: u64,
+pub enum Deferred {
+    /// An owner has ended.
+    Died {
+        owner: u64,
+        now: u64,
+    },
+    Close {
+        now: u64,
+    },
 }
 
 pub struct Pool<S: Shell> {
@@ -227,11 +251,14 @@ pub struct Pool<S: Shell> {
 }
 
 impl<S: Shell> Combine for Pool<S> {
-    type Deferred = Death;
+    type Deferred = Deferred;
     type Effect = Effect<S>;
 
-    fn apply(&mut self, death: Death) {
-        self.died(death);
+    fn apply(&mut self, deferred: Deferred) {
+        match deferred {
+            Deferred::Died { owner, now } => self.died(owner, now),
+            Deferred::Close { now } => self.set_mode(Mode::Closed, now),
+        }
     }
 
     #[inline]
@@ -285,9 +312,7 @@ impl<S: Shell> Pool<S> {
             None => self.cells.room,
             Some(adaptive) => {
                 let limit = u64::from(adaptive.limit());
-                self.cells
-                    .room
-                    .min(limit.saturating_sub(self.cells.in_use))
+                self.cells.room.min(limit.saturating_sub(self.cells.in_use))
             }
         }
     }
@@ -587,7 +612,7 @@ impl<S: Shell> Pool<S> {
     fn finish(&mut self, lease: u32, answer: Answer<S::Worker>) -> Answer<S::Worker> {
         self.lent.end(lease);
         self.unsettled -= 1;
-        self.counts.timeouts += u64::from(answer == Answer::Timeout);
+        self.counts.timeouts += u64::from(matches!(answer, Answer::Timeout));
         match answer {
             Answer::Overloaded if self.mode == Mode::Closed => Answer::Closed,
             answer => answer,
@@ -681,19 +706,19 @@ impl<S: Shell> Pool<S> {
     }
 
     /// An owner has ended: what it has comes back, what it waits for is not waited for any more.
-    pub fn died(&mut self, death: Death) {
+    pub fn died(&mut self, owner: u64, now: u64) {
         /// Some hundred microseconds.
         const AT_ONCE: u32 = 4_000;
         for _ in 0..AT_ONCE {
-            let Some(lease) = self.lent.first_of(death.owner) else {
-                if let Some(watch) = self.lent.leave(death.owner) {
+            let Some(lease) = self.lent.first_of(owner) else {
+                if let Some(watch) = self.lent.leave(owner) {
                     self.effects.push(Effect::Ended(Some(watch), None));
                 }
                 return self.settle_down();
             };
-            self.take_back(lease, death.now);
+            self.take_back(lease, now);
         }
-        self.effects.push(Effect::More(death.owner));
+        self.effects.push(Effect::More(owner));
     }
 
     fn take_back(&mut self, lease: u32, now: u64) {

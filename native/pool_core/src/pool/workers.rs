@@ -62,28 +62,30 @@ impl<S: Shell> Pool<S> {
     }
 
     /// Its worker has ended; whether it was there.
-    pub fn remove(&mut self, number: u64) -> bool {
+    pub fn remove(&mut self, number: u64, now: u64) -> bool {
         let Some(cell) = self.cells.find(number) else {
             return false;
         };
-        self.remove_cell(cell);
+        self.remove_cell(cell, now);
         true
     }
 
-    fn remove_cell(&mut self, cell: u32) {
+    fn remove_cell(&mut self, cell: u32, now: u64) {
         let worker = self.cells.remove(cell);
         self.effects.push(Effect::Ended(None, worker));
+        // Fewer in use than before is room under a limit that adapts.
+        self.serve(now);
         self.settle_down();
     }
 
     /// Nobody is to get it any more.
-    pub fn retire(&mut self, number: u64) -> Option<Retired> {
+    pub fn retire(&mut self, number: u64, now: u64) -> Option<Retired> {
         let cell = self.cells.find(number)?;
         if self.cells.get(cell).in_use > 0 {
             self.cells.retire(cell);
             return Some(Retired::Retiring);
         }
-        self.remove_cell(cell);
+        self.remove_cell(cell, now);
         Some(Retired::Removed)
     }
 
@@ -112,7 +114,7 @@ impl<S: Shell> Pool<S> {
             return false;
         };
         if self.cells.get(cell).state == State::Away {
-            self.cells.set_up(cell, now);
+            self.cells.set_up(cell);
             self.retire_if_due(cell);
             self.serve(now);
         }

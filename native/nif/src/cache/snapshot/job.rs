@@ -8,7 +8,7 @@ use crate::cache::core::Core;
 use crate::cache::forms::Atoms;
 use crate::cache::handle::Kept;
 use crate::cache::held::Queue;
-use crate::cache::owned::Owned;
+use crate::owned::Owned;
 use cache_core::snapshot::{Control, Error};
 use cache_core::threads::{self, Pin};
 use crossbeam_queue::SegQueue;

@@ -11,7 +11,7 @@ use crate::cache::forms::Form;
 use crate::cache::handle::Kept;
 use crate::cache::held::Held;
 use crate::cache::options::{name_parts, Names};
-use crate::cache::owned::Owned;
+use crate::owned::Owned;
 use cache_core::snapshot::{write, Bytes, Head, Record, Records, Walk};
 use cache_core::threads::pin;
 use cache_core::{Entry, NEVER};

@@ -1,0 +1,231 @@
+//! Taking workers and giving them back: the hot path.
+
+use super::effects::{owner_down, Message};
+use super::handle::{with_pool, MOST_MS, MS, POOLS};
+use super::reference::Reference;
+use super::watch::Watch;
+use super::worker::Worker;
+use crate::atoms;
+use crate::boundary::{small, word};
+use crate::clock::nanoseconds;
+use crate::histogram::handle::HISTOGRAMS;
+use crate::tried::Fault;
+use pool_core::pool::{Answer, Want, PRIORITIES};
+use rustler::sys::*;
+use std::mem::MaybeUninit;
+use sync_core::sections;
+
+/// The calling process.
+///
+/// # Safety
+/// `env` must be the calling environment.
+#[inline(always)]
+unsafe fn caller(env: *mut ErlNifEnv) -> Option<ErlNifPid> {
+    let mut pid = MaybeUninit::uninit();
+    // SAFETY: the caller's promise.
+    unsafe { (!enif_self(env, pid.as_mut_ptr()).is_null()).then(|| pid.assume_init()) }
+}
+
+/// What a process wants, from a priority and a key.
+#[inline(always)]
+fn want(owner: u64, priority: ErlNifTerm, key: ErlNifTerm) -> Option<Want> {
+    let priority = u8::try_from(small(priority)?).ok()?;
+    let key = u64::try_from(small(key)?).ok()?;
+    (usize::from(priority) < PRIORITIES).then_some(Want {
+        owner,
+        priority,
+        key,
+    })
+}
+
+/// The word of a pid: a number that no other process has.
+#[inline(always)]
+unsafe fn number(env: *mut ErlNifEnv, pid: &ErlNifPid) -> u64 {
+    // SAFETY: the caller's promise.
+    word(unsafe { enif_make_pid(env, *pid) })
+}
+
+/// # Safety
+/// `env` must be the calling environment.
+#[inline(always)]
+unsafe fn answered(env: *mut ErlNifEnv, answer: Answer<Worker>) -> ErlNifTerm {
+    let atom = match answer {
+        // SAFETY: the caller's promise.
+        Answer::Granted { worker, lease, .. } => unsafe {
+            let parts = [
+                atoms::ok().as_c_arg(),
+                worker.term(env),
+                crate::boundary::make_integer(env, lease.cast_signed()),
+            ];
+            return enif_make_tuple_from_array(env, parts.as_ptr(), 3);
+        },
+        // SAFETY: as above.
+        Answer::Waiting(lease) => unsafe {
+            let parts = [
+                atoms::wait().as_c_arg(),
+                crate::boundary::make_integer(env, lease.cast_signed()),
+            ];
+            return enif_make_tuple_from_array(env, parts.as_ptr(), 2);
+        },
+        Answer::Wait => atoms::wait(),
+        Answer::Woken => atoms::woken(),
+        Answer::Overloaded => atoms::overloaded(),
+        Answer::Timeout => atoms::timeout(),
+        Answer::Closed => atoms::closed(),
+        Answer::Stale => atoms::stale(),
+        Answer::Refused => atoms::system_limit(),
+    };
+    atom.as_c_arg()
+}
+
+unsafe fn checkout(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 3],
+    _on_dirty: bool,
+) -> Result<ErlNifTerm, Fault> {
+    // SAFETY: `env` is the calling environment and `args` its terms.
+    unsafe {
+        let Some(pid) = caller(env) else {
+            return Ok(enif_make_badarg(env));
+        };
+        let owner = number(env, &pid);
+        let Some(want) = want(owner, args[1], args[2]) else {
+            return Ok(enif_make_badarg(env));
+        };
+        let answer = with_pool(env, args[0], |pool, handle| {
+            let watch = || Watch::new(env, &pid, owner_down, handle, owner);
+            pool.checkout(want, nanoseconds(), watch)
+        })?;
+        Ok(answered(env, answer))
+    }
+}
+tried_nif!("pool_checkout", 3, checkout);
+
+unsafe fn wait(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 5],
+    _on_dirty: bool,
+) -> Result<ErlNifTerm, Fault> {
+    // SAFETY: `env` is the calling environment and `args` its terms.
+    unsafe {
+        let (Some(to), Some(reference), Some(timeout)) = (
+            caller(env),
+            Reference::read(env, args[3]),
+            milliseconds(args[4]),
+        ) else {
+            return Ok(enif_make_badarg(env));
+        };
+        let owner = number(env, &to);
+        let Some(want) = want(owner, args[1], args[2]) else {
+            return Ok(enif_make_badarg(env));
+        };
+        let message = Message { to, reference };
+        let answer = with_pool(env, args[0], |pool, handle| {
+            let watch = || Watch::new(env, &to, owner_down, handle, owner);
+            let now = nanoseconds();
+            pool.wait(want, message, now.saturating_add(timeout), now, watch)
+        })?;
+        Ok(answered(env, answer))
+    }
+}
+tried_nif!("pool_wait", 5, wait);
+
+/// Nanoseconds, of a time in milliseconds or `infinity`.
+pub fn milliseconds(term: ErlNifTerm) -> Option<u64> {
+    if term == atoms::infinity().as_c_arg() {
+        return Some(u64::MAX);
+    }
+    let milliseconds = u64::try_from(small(term)?).ok()?;
+    (milliseconds <= MOST_MS).then_some(milliseconds * MS)
+}
+
+/// A lease, or another number that a pool gave out. What is none is none of the pool's.
+pub fn given(term: ErlNifTerm) -> Option<u64> {
+    u64::try_from(small(term)?).ok()
+}
+
+unsafe fn claim(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 3],
+    _on_dirty: bool,
+) -> Result<ErlNifTerm, Fault> {
+    // SAFETY: `env` is the calling environment and `args` its terms.
+    unsafe {
+        let none = args[2] == atoms::none().as_c_arg();
+        let reference = Reference::read(env, args[2]);
+        let (Some(lease), Some(to), true) =
+            (given(args[1]), caller(env), none || reference.is_some())
+        else {
+            return Ok(enif_make_badarg(env));
+        };
+        let message = reference.map(|reference| Message { to, reference });
+        let answer = with_pool(env, args[0], |pool, _| {
+            pool.claim(lease, message, nanoseconds())
+        })?;
+        if let Answer::Granted {
+            waited: Some(waited),
+            ..
+        } = answer
+        {
+            record_wait(env, args[0], waited)?;
+        }
+        Ok(answered(env, answer))
+    }
+}
+tried_nif!("pool_claim", 3, claim);
+
+/// # Safety
+/// `env` must be the calling environment and `pool` a term of it.
+unsafe fn record_wait(env: *mut ErlNifEnv, pool: ErlNifTerm, waited: u64) -> Result<(), Fault> {
+    // SAFETY: the caller's promise.
+    let histogram = unsafe { POOLS.with(env, pool, |live, _| live.wait_histogram) };
+    let section = sections::enter();
+    let histogram = histogram.ok().flatten();
+    if let Some(live) = histogram.and_then(|handle| HISTOGRAMS.handles.get(handle, &section)) {
+        live.histogram.record(section.thread(), waited);
+    }
+    Ok(())
+}
+
+unsafe fn cancel(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 2],
+    _on_dirty: bool,
+) -> Result<ErlNifTerm, Fault> {
+    // SAFETY: `env` is the calling environment and `args` its terms.
+    unsafe {
+        let Some(lease) = given(args[1]) else {
+            return Ok(enif_make_badarg(env));
+        };
+        let answer = with_pool(env, args[0], |pool, _| pool.cancel(lease, nanoseconds()))?;
+        Ok(answered(env, answer))
+    }
+}
+tried_nif!("pool_cancel", 2, cancel);
+
+unsafe fn checkin(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 3],
+    _on_dirty: bool,
+) -> Result<ErlNifTerm, Fault> {
+    // SAFETY: `env` is the calling environment and `args` its terms.
+    unsafe {
+        let is_broken = args[2] == atoms::broken().as_c_arg();
+        let (Some(lease), true) = (
+            given(args[1]),
+            is_broken || args[2] == atoms::ok().as_c_arg(),
+        ) else {
+            return Ok(enif_make_badarg(env));
+        };
+        let was_lent = with_pool(env, args[0], |pool, _| {
+            pool.checkin(lease, is_broken, nanoseconds())
+        })?;
+        Ok(if was_lent {
+            atoms::ok()
+        } else {
+            atoms::stale()
+        }
+        .as_c_arg())
+    }
+}
+tried_nif!("pool_checkin", 3, checkin);
