@@ -136,7 +136,7 @@ pub fn milliseconds(term: ErlNifTerm) -> Option<u64> {
         return Some(u64::MAX);
     }
     let milliseconds = u64::try_from(small(term)?).ok()?;
-    (milliseconds <= MOST_MS).then_some(milliseconds * MS)
+    (milliseconds <= MOST_MS).then(|| milliseconds * MS)
 }
 
 /// A lease, or another number that a pool gave out. What is none is none of the pool's.
