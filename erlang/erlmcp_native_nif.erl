@@ -4,6 +4,16 @@
 ?MODULEDOC(false).
 
 -export([
+    breaker_delete/1,
+    breaker_enter/1,
+    breaker_enter/2,
+    breaker_force/2,
+    breaker_info/1,
+    breaker_leave/3,
+    breaker_names/0,
+    breaker_new/4,
+    breaker_state/1,
+    breaker_whereis/1,
     cache_clear/1,
     cache_dead/2,
     cache_delete/3,
@@ -112,6 +122,16 @@
 ]).
 -export([vocabulary/0]).
 -nifs([
+    breaker_delete/1,
+    breaker_enter/1,
+    breaker_enter/2,
+    breaker_force/2,
+    breaker_info/1,
+    breaker_leave/3,
+    breaker_names/0,
+    breaker_new/4,
+    breaker_state/1,
+    breaker_whereis/1,
     cache_clear/1,
     cache_dead/2,
     cache_delete/3,
@@ -334,6 +354,13 @@ pool_workers(_Pool) -> ?nif_stub.
 %% A cache is a handle or a name; Bytes is [] or, after the answer complex, what term_to_binary/1
 %% makes of the key. What the doors must still make a value of: an answer.
 -type cache() :: reference() | atom().
+-type breaker() :: pos_integer() | atom().
+%% A breaker's changes of state that the call has brought about or found, if there are any.
+-type changed(Answer) ::
+    Answer | {[{Name :: atom(), From :: atom(), To :: atom(), Cause :: atom()}, ...], Answer}.
+-type entry() ::
+    integer() | {integer(), fun((atom(), term()) -> term())}
+    | {open, RetryAfter :: non_neg_integer() | infinity}.
 -type histogram() :: pos_integer() | atom().
 -type rate() :: pos_integer() | atom().
 -type bytes() :: [] | binary().
@@ -348,6 +375,46 @@ pool_workers(_Pool) -> ?nif_stub.
     | {store, ets:tid(), IsSized :: boolean()}
     | {weigh, fun((term(), term()) -> pos_integer())}
     | {error, too_large | exists | not_found | {conflict, pos_integer()} | system_limit}.
+
+-spec breaker_delete(breaker()) -> boolean().
+breaker_delete(_Breaker) -> ?nif_stub.
+
+%% A token admits the calling process, or that one; with a fun, that is to be asked for the outcome.
+-spec breaker_enter(breaker()) -> changed(entry()) | invalid_breaker.
+breaker_enter(_Breaker) -> ?nif_stub.
+
+-spec breaker_enter(breaker(), pid()) -> changed(entry()) | invalid_breaker.
+breaker_enter(_Breaker, _Caller) -> ?nif_stub.
+
+%% A time is one to be open for, in milliseconds.
+-spec breaker_force(breaker(), reset | closed | disabled | infinity | non_neg_integer()) ->
+    changed(ok) | invalid_breaker | invalid_value.
+breaker_force(_Breaker, _To) -> ?nif_stub.
+
+%% Tuples of numbers: the window's calls, failures and slow ones; the probes under way, succeeded
+%% and failed; the transitions to closed, open, half_open and disabled.
+-spec breaker_info(breaker()) -> changed(map()) | invalid_breaker.
+breaker_info(_Breaker) -> ?nif_stub.
+
+-spec breaker_leave(breaker(), integer(), ok | failure | ignored) ->
+    changed(ok | stale | invalid_token) | invalid_breaker | invalid_token | invalid_value.
+breaker_leave(_Breaker, _Token, _Outcome) -> ?nif_stub.
+
+-spec breaker_names() -> [atom()].
+breaker_names() -> ?nif_stub.
+
+%% The settings are what erlmcp_native_breaker_options makes.
+-spec breaker_new(Name :: atom(), Owner :: pid() | none, Settings :: tuple(), Outcome) ->
+    pos_integer() | exists | system_limit
+when
+    Outcome :: fun((atom(), term()) -> ok | failure | ignored) | none.
+breaker_new(_Name, _Owner, _Settings, _Outcome) -> ?nif_stub.
+
+-spec breaker_state(breaker()) -> changed(closed | open | half_open | disabled) | invalid_breaker.
+breaker_state(_Breaker) -> ?nif_stub.
+
+-spec breaker_whereis(atom()) -> pos_integer() | undefined.
+breaker_whereis(_Name) -> ?nif_stub.
 
 -spec cache_clear(cache()) -> ok.
 cache_clear(_Cache) -> ?nif_stub.

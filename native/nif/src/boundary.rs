@@ -34,6 +34,7 @@ fn load_parts(env: *mut ErlNifEnv) -> bool {
         smalls_are_as_expected(env)
             && crate::owner::load(env)
             && crate::pool::load(env)
+            && crate::breaker::load(env)
             && crate::cache::load(env)
     }
 }

@@ -6,6 +6,7 @@ mod boundary;
 mod tried;
 
 mod atoms;
+mod breaker;
 mod cache;
 mod call_time;
 mod clock;

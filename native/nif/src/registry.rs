@@ -190,6 +190,24 @@ impl<T: Identified + Send + Sync> Registry<T> {
         Ok(unsafe { enif_make_uint64(env, handle) })
     }
 
+    /// The names of those that have one.
+    ///
+    /// # Safety
+    /// `env` must be the calling environment.
+    pub unsafe fn names(&self, env: *mut ErlNifEnv) -> ErlNifTerm {
+        // SAFETY: the caller's promise.
+        let mut list = unsafe { enif_make_list_from_array(env, [].as_ptr(), 0) };
+        for handle in self.handles.list() {
+            let section = sections::enter();
+            let value = self.handles.get(handle, &section);
+            if let Some(name) = value.and_then(|value| value.identity().name) {
+                // SAFETY: the caller's promise.
+                list = unsafe { enif_make_list_cell(env, immediate(name), list) };
+            }
+        }
+        list
+    }
+
     /// Takes its name from a thing: another may have it.
     pub fn unname(&self, handle: u64) {
         let name = self

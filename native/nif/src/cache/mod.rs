@@ -48,7 +48,6 @@ mod info;
 mod keeper;
 mod key;
 mod options;
-
 mod put;
 mod snapshot;
 mod waiters;
