@@ -92,7 +92,7 @@ combinations_survive(_) ->
         rand:seed(exsss, {1, 2, 3}),
         Terms = usual() ++ erlmcp_native_wrong_terms:small() ++ made(),
         %% Not the one that would forget what this run has counted.
-        Ends = [{histogram_delete, 1}, {rate_delete, 1}],
+        Ends = [{breaker_delete, 1}, {histogram_delete, 1}, {rate_delete, 1}],
         Nifs = (declared() -- [{call_time_reset, 0}]) -- Ends,
         lists:foldl(fun combine/2, Terms, Nifs ++ Nifs ++ Ends)
     end).
@@ -104,7 +104,11 @@ made() ->
     Other = ?NIF:histogram_new(10, 64, undefined, self(), false, none),
     ok = ?NIF:histogram_record_many(Histogram, lists:seq(1, 1000)),
     ok = ?NIF:histogram_record(Other, 1 bsl 63),
+    Settings = {1, 0.5, 1.0, 2, {count, 3}, 1, 0, 2.0, 9, 0.5, 2, 1, 1},
+    Breaker = ?NIF:breaker_new(undefined, self(), Settings, fun(_, _) -> ok end),
+    {Token, _} = ?NIF:breaker_enter(Breaker),
     [
+        Breaker, Token, Settings, failure, reset, disabled,
         Histogram, Other, ?NIF:rate_new(undefined, none), ?NIF:histogram_snapshot(Histogram),
         ?NIF:histogram_cumulative(Other), ?NIF:histogram_to_hdr(Histogram, true), ?NIF:clock_start()
     ].

@@ -66,7 +66,7 @@ fn number_of(term: ErlNifTerm) -> Option<NonZeroU32> {
 /// Of milliseconds.
 pub fn time(term: ErlNifTerm) -> Option<u64> {
     let milliseconds = u64::try_from(small(term)?).ok()?;
-    (milliseconds < MOST_TIME).then_some(milliseconds * NANOSECONDS)
+    (milliseconds < MOST_TIME).then(|| milliseconds * NANOSECONDS)
 }
 
 /// In milliseconds, of which one that has begun is one.
