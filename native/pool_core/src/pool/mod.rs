@@ -317,15 +317,14 @@ impl<S: Shell> Pool<S> {
         }
     }
 
-    /// Whether a newcomer may take a worker although others wait.
-    #[cold]
+    /// Whether a newcomer may take a worker although others wait. Those who were told to look may be
+    /// passed in any case: until they come nobody knows for how long, and they are first in the
+    /// queue again if they find nothing.
+    #[inline(never)]
     fn may_pass(&self, now: u64) -> bool {
         let first = |queue: &Queue| queue.first().map(|index| self.lent[index].since);
-        let oldest = self.queues.iter().chain([&self.woken]).filter_map(first);
-        let oldest = oldest.min().unwrap_or(now);
-        let is_recent = now.saturating_sub(oldest) < self.config.barging;
-        // Or there are more than for all who wait.
-        is_recent || self.queued() == 0 && self.room() > u64::from(self.woken.len())
+        let oldest = self.queues.iter().filter_map(first).min();
+        oldest.is_none_or(|oldest| now.saturating_sub(oldest) < self.config.barging)
     }
 
     /// A worker, if there is one for whoever wants it now. `watch` is asked where the owner is new.
