@@ -94,9 +94,13 @@
     pool_claim/3,
     pool_delete/1,
     pool_demand/1,
+    pool_failure/1,
+    pool_failure/2,
     pool_idle/3,
     pool_leases/3,
+    pool_manager/1,
     pool_mode/2,
+    pool_names/0,
     pool_new/3,
     pool_ready/2,
     pool_remove/2,
@@ -212,9 +216,13 @@
     pool_claim/3,
     pool_delete/1,
     pool_demand/1,
+    pool_failure/1,
+    pool_failure/2,
     pool_idle/3,
     pool_leases/3,
+    pool_manager/1,
     pool_mode/2,
+    pool_names/0,
     pool_new/3,
     pool_ready/2,
     pool_remove/2,
@@ -272,14 +280,14 @@ pool_delete(_Pool) -> ?nif_stub.
 -spec pool_whereis(atom()) -> pool() | undefined.
 pool_whereis(_Name) -> ?nif_stub.
 
-%% Arguments: pool, priority, key (of the strategy hash).
--spec pool_checkout(pool(), 0..3, non_neg_integer()) -> pool_answer() | wait.
+%% Arguments: pool, priority, key (of the strategy hash; `none' is the caller).
+-spec pool_checkout(pool(), 0..3, non_neg_integer() | none) -> pool_answer() | wait.
 pool_checkout(_Pool, _Priority, _Key) -> ?nif_stub.
 
 %% As above, with a reference of make_ref/0 and milliseconds: where there is no worker the caller is
-%% sent the reference when it is to claim one by the lease.
--spec pool_wait(pool(), 0..3, non_neg_integer(), reference(), timeout()) ->
-    pool_answer() | {wait, pool_lease()}.
+%% sent the reference when it is to claim one by the lease. It is told for how long that may take.
+-spec pool_wait(pool(), 0..3, non_neg_integer() | none, reference(), timeout() | default) ->
+    pool_answer() | {wait, pool_lease(), timeout()} | timeout.
 pool_wait(_Pool, _Priority, _Key, _Reference, _Timeout) -> ?nif_stub.
 
 %% After the reference was received. With `none' for one it does not go on waiting.
@@ -291,7 +299,8 @@ pool_claim(_Pool, _Lease, _Reference) -> ?nif_stub.
 -spec pool_cancel(pool(), pool_lease()) -> timeout | woken | stale | invalid_pool.
 pool_cancel(_Pool, _Lease) -> ?nif_stub.
 
--spec pool_checkin(pool(), pool_lease(), ok | broken) -> ok | stale | invalid_pool.
+%% `reset': as if its owner had ended.
+-spec pool_checkin(pool(), pool_lease(), ok | broken | reset) -> ok | stale | invalid_pool.
 pool_checkin(_Pool, _Lease, _How) -> ?nif_stub.
 
 %% Arguments: pool, worker, its keeper, how often it may be used.
@@ -329,6 +338,20 @@ pool_resize(_Pool, _Max) -> ?nif_stub.
 -spec pool_demand(pool()) -> non_neg_integer() | invalid_pool.
 pool_demand(_Pool) -> ?nif_stub.
 
+%% Why no worker could be started, or `none'.
+-spec pool_failure(pool(), term()) -> ok | system_limit | invalid_pool.
+pool_failure(_Pool, _Reason) -> ?nif_stub.
+
+-spec pool_failure(pool()) -> none | {failed, term()} | invalid_pool.
+pool_failure(_Pool) -> ?nif_stub.
+
+-spec pool_manager(pool()) -> pid() | invalid_pool.
+pool_manager(_Pool) -> ?nif_stub.
+
+%% Also of some that are closed.
+-spec pool_names() -> [atom()].
+pool_names() -> ?nif_stub.
+
 -spec pool_status(pool()) -> map() | invalid_pool.
 pool_status(_Pool) -> ?nif_stub.
 
@@ -346,7 +369,8 @@ pool_leases(_Pool, _Longer, _Most) -> ?nif_stub.
         Uses :: non_neg_integer(),
         InUse :: non_neg_integer(),
         idle | in_use | away | retiring,
-        Nanoseconds :: non_neg_integer()
+        Nanoseconds :: non_neg_integer(),
+        Keeper :: pid() | none
     }]
     | invalid_pool.
 pool_workers(_Pool) -> ?nif_stub.

@@ -17,6 +17,7 @@ rustler::atoms! {
     calls,
     cancelled,
     capacity,
+    checkout_timeout,
     checkouts,
     clear,
     cleared,

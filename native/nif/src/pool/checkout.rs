@@ -30,7 +30,11 @@ unsafe fn caller(env: *mut ErlNifEnv) -> Option<ErlNifPid> {
 #[inline(always)]
 fn want(owner: u64, priority: ErlNifTerm, key: ErlNifTerm) -> Option<Want> {
     let priority = u8::try_from(small(priority)?).ok()?;
-    let key = u64::try_from(small(key)?).ok()?;
+    // Without a key, whoever asks is one.
+    let key = match key == atoms::none().as_c_arg() {
+        true => owner,
+        false => u64::try_from(small(key)?).ok()?,
+    };
     (usize::from(priority) < PRIORITIES).then_some(Want {
         owner,
         priority,
@@ -59,14 +63,8 @@ unsafe fn answered(env: *mut ErlNifEnv, answer: Answer<Worker>) -> ErlNifTerm {
             ];
             return enif_make_tuple_from_array(env, parts.as_ptr(), 3);
         },
-        // SAFETY: as above.
-        Answer::Waiting(lease) => unsafe {
-            let parts = [
-                atoms::wait().as_c_arg(),
-                crate::boundary::make_integer(env, lease.cast_signed()),
-            ];
-            return enif_make_tuple_from_array(env, parts.as_ptr(), 2);
-        },
+        // Told by whoever knows for how long.
+        Answer::Waiting(_) => atoms::wait(),
         Answer::Wait => atoms::wait(),
         Answer::Woken => atoms::woken(),
         Answer::Overloaded => atoms::overloaded(),
@@ -108,10 +106,12 @@ unsafe fn wait(
 ) -> Result<ErlNifTerm, Fault> {
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
-        let (Some(to), Some(reference), Some(timeout)) = (
+        let is_default = args[4] == atoms::default().as_c_arg();
+        let timeout = milliseconds(args[4]);
+        let (Some(to), Some(reference), true) = (
             caller(env),
             Reference::read(env, args[3]),
-            milliseconds(args[4]),
+            is_default || timeout.is_some(),
         ) else {
             return Ok(enif_make_badarg(env));
         };
@@ -123,9 +123,24 @@ unsafe fn wait(
         let answer = with_pool(env, args[0], |pool, handle| {
             let watch = || Watch::new(env, &to, owner_down, handle, owner);
             let now = nanoseconds();
-            pool.wait(want, message, now.saturating_add(timeout), now, watch)
+            let timeout = timeout.unwrap_or(pool.checkout_timeout());
+            let deadline = now.saturating_add(timeout);
+            (pool.wait(want, message, deadline, now, watch), timeout)
         })?;
-        Ok(answered(env, answer))
+        Ok(match answer {
+            (Answer::Waiting(lease), timeout) => {
+                let parts = [
+                    atoms::wait().as_c_arg(),
+                    crate::boundary::make_integer(env, lease.cast_signed()),
+                    match timeout {
+                        u64::MAX => atoms::infinity().as_c_arg(),
+                        timeout => enif_make_uint64(env, timeout / MS),
+                    },
+                ];
+                enif_make_tuple_from_array(env, parts.as_ptr(), 3)
+            }
+            (answer, _) => answered(env, answer),
+        })
     }
 }
 tried_nif!("pool_wait", 5, wait);
@@ -211,14 +226,16 @@ unsafe fn checkin(
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
         let is_broken = args[2] == atoms::broken().as_c_arg();
+        let is_reset = args[2] == atoms::reset().as_c_arg();
         let (Some(lease), true) = (
             given(args[1]),
-            is_broken || args[2] == atoms::ok().as_c_arg(),
+            is_broken || is_reset || args[2] == atoms::ok().as_c_arg(),
         ) else {
             return Ok(enif_make_badarg(env));
         };
-        let was_lent = with_pool(env, args[0], |pool, _| {
-            pool.checkin(lease, is_broken, nanoseconds())
+        let was_lent = with_pool(env, args[0], |pool, _| match is_reset {
+            true => pool.checkin_to_reset(lease, nanoseconds()),
+            false => pool.checkin(lease, is_broken, nanoseconds()),
         })?;
         Ok(if was_lent {
             atoms::ok()

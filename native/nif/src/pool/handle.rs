@@ -1,6 +1,8 @@
 //! Pools as Erlang holds them: integers, or the names of some.
 
+use super::checkout::milliseconds;
 use super::effects::{self, Message};
+use super::manager::Failure;
 use super::watch::Watch;
 use super::worker::Worker;
 use crate::atoms;
@@ -34,6 +36,7 @@ pub struct Live {
     watch: OnceLock<Watch>,
     /// In which the times of those who waited are recorded.
     pub wait_histogram: Option<u64>,
+    pub failure: Failure,
     identity: Identity,
 }
 
@@ -169,6 +172,7 @@ impl Options {
             }),
             resets: resets == boolean(true),
             latency_decay: self.milliseconds(atoms::latency_decay())?,
+            checkout_timeout: milliseconds(self.get(atoms::checkout_timeout())?)?,
             seed: RandomState::new().hash_one(0),
         })
     }
@@ -209,6 +213,7 @@ unsafe fn new(
             manager,
             watch: OnceLock::new(),
             wait_histogram,
+            failure: Failure::default(),
             identity,
         };
         let added = POOLS.add(env, live)?;

@@ -135,6 +135,10 @@ unsafe fn workers(
                 enif_make_uint(env, worker.in_use),
                 state.as_c_arg(),
                 enif_make_uint64(env, worker.latency),
+                match &worker.worker.keeper {
+                    Some(keeper) => enif_make_pid(env, *keeper),
+                    None => atoms::none().as_c_arg(),
+                },
             ];
             enif_make_tuple_from_array(env, parts.as_ptr(), parts.len() as u32)
         });

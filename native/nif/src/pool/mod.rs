@@ -4,6 +4,7 @@ mod checkout;
 mod effects;
 mod handle;
 mod info;
+mod manager;
 mod reference;
 pub mod watch;
 mod worker;

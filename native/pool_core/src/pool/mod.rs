@@ -56,6 +56,8 @@ pub struct Config {
     pub resets: bool,
     /// Nanoseconds in which a latency loses its weight.
     pub latency_decay: u64,
+    /// Nanoseconds for which somebody waits who does not say.
+    pub checkout_timeout: u64,
     pub seed: u64,
 }
 
@@ -72,6 +74,7 @@ impl Default for Config {
             adaptive: None,
             resets: true,
             latency_decay: 10_000_000_000,
+            checkout_timeout: u64::MAX,
             seed: 0,
         }
     }
@@ -411,6 +414,10 @@ impl<S: Shell> Pool<S> {
             Answer::Wait => (),
             answer => return answer,
         }
+        if deadline <= now {
+            self.counts.timeouts += 1;
+            return Answer::Timeout;
+        }
         let Some(lease) = self.lent.take(want.owner, watch) else {
             return Answer::Refused;
         };
@@ -638,6 +645,23 @@ impl<S: Shell> Pool<S> {
     /// The worker comes back; whether it was still lent.
     #[inline]
     pub fn checkin(&mut self, lease: u64, is_broken: bool, now: u64) -> bool {
+        let was_lent = self.give_back(lease, is_broken.then_some(Why::Broken), now);
+        self.counts.broken += u64::from(was_lent && is_broken);
+        was_lent
+    }
+
+    /// As [`Self::checkin`], of a worker that is as if its user had died.
+    pub fn checkin_to_reset(&mut self, lease: u64, now: u64) -> bool {
+        let why = self.resets().then_some(Why::Reset);
+        self.give_back(lease, why, now)
+    }
+
+    fn resets(&self) -> bool {
+        self.config.resets && self.config.concurrency == 1
+    }
+
+    #[inline]
+    fn give_back(&mut self, lease: u64, why: Option<Why>, now: u64) -> bool {
         let Some(lease) = self.lent.find(lease) else {
             return false;
         };
@@ -652,8 +676,6 @@ impl<S: Shell> Pool<S> {
             return false;
         }
         self.lent.end(lease);
-        let why = is_broken.then_some(Why::Broken);
-        self.counts.broken += u64::from(is_broken);
         self.end_use(cell, worker, since, why, now);
         true
     }
@@ -734,8 +756,8 @@ impl<S: Shell> Pool<S> {
         self.lent.end(lease);
         if state == State::Held {
             self.counts.reclaimed += 1;
-            let resets = self.config.resets && self.config.concurrency == 1;
-            return self.end_use(cell, worker, since, resets.then_some(Why::Reset), now);
+            let why = self.resets().then_some(Why::Reset);
+            return self.end_use(cell, worker, since, why, now);
         }
         self.unsettled -= 1;
         if state == State::Granted && self.cells.find(worker).is_some() {
@@ -760,6 +782,11 @@ impl<S: Shell> Pool<S> {
 
     pub fn memory(&self) -> usize {
         self.lent.memory() + self.cells.memory()
+    }
+
+    /// For how long somebody waits who does not say.
+    pub fn checkout_timeout(&self) -> u64 {
+        self.config.checkout_timeout
     }
 
     pub fn owners(&self) -> u32 {
