@@ -38,6 +38,7 @@ pub trait Shell {
     type Watch;
 }
 
+#[derive(Clone, Debug)]
 pub struct Config {
     pub strategy: Strategy,
     /// Uses of a worker at the same time.
@@ -548,11 +549,11 @@ impl<S: Shell> Pool<S> {
             State::Granted => self.claim_granted(lease, message, now),
             State::Woken => {
                 self.dequeue(lease);
-                let cell = match self.mode {
-                    Mode::Open | Mode::Draining if self.room() > 0 => {
-                        self.cells.take(self.lent[lease].key, now)
-                    }
-                    _ => None,
+                let is_served = matches!(self.mode, Mode::Open | Mode::Draining);
+                let cell = if is_served && self.room() > 0 && !self.is_behind(lease, now) {
+                    self.cells.take(self.lent[lease].key, now)
+                } else {
+                    None
                 };
                 match cell {
                     Some(cell) => self.settle(lease, cell, now),
@@ -571,6 +572,17 @@ impl<S: Shell> Pool<S> {
         answer
     }
 
+    /// Is one in the queues, who may not be passed any more, to be served before it?
+    fn is_behind(&self, lease: u32, now: u64) -> bool {
+        let lent = &self.lent[lease];
+        let heads = self.queues[..=usize::from(lent.priority)].iter();
+        heads.filter_map(Queue::first).any(|head| {
+            let head = &self.lent[head];
+            (head.priority, head.since) < (lent.priority, lent.since)
+                && now.saturating_sub(head.since) >= self.config.barging
+        })
+    }
+
     fn claim_granted(
         &mut self,
         lease: u32,
@@ -584,6 +596,10 @@ impl<S: Shell> Pool<S> {
         } else if self.mode == Mode::Closed {
             self.undo_use(cell);
             self.finish(lease, Answer::Closed)
+        } else if self.cells.get(cell).state != cells::State::Up {
+            // Somebody else who uses it has found it broken in the meantime.
+            self.undo_use(cell);
+            self.go_on_waiting(lease, message, now)
         } else {
             self.settle(lease, cell, now)
         }
