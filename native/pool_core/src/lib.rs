@@ -8,6 +8,7 @@ pub mod codel;
 pub mod gradient;
 pub mod latency;
 pub mod leases;
+pub mod limiter;
 pub mod owners;
 pub mod pool;
 pub mod slab;
