@@ -13,6 +13,7 @@ mod clock;
 mod histogram;
 mod json;
 mod keeper;
+mod limiter;
 mod memory;
 mod metrics;
 mod owned;

@@ -85,7 +85,7 @@ impl<T: Identified + Send + Sync> Registry<T> {
     /// # Safety
     /// `env` must be the calling environment and `term` a term of it.
     #[inline(always)]
-    unsafe fn handle_of(&self, env: *mut ErlNifEnv, term: ErlNifTerm) -> Result<u64, Fault> {
+    pub unsafe fn handle_of(&self, env: *mut ErlNifEnv, term: ErlNifTerm) -> Result<u64, Fault> {
         match small(term) {
             // A negative one is of nothing.
             Some(handle) => Ok(handle.cast_unsigned()),
@@ -142,6 +142,13 @@ impl<T: Identified + Send + Sync> Registry<T> {
             Some(value) => Ok(body(handle, value, &section)),
             None => Err(Fault::Wrong((self.unknown)())),
         }
+    }
+
+    /// The names of those that have one: the words of atoms.
+    pub fn names(&self) -> Result<Vec<u64>, Fault> {
+        let names = tried(|| self.names.try_read())?;
+        let names = names.iter().filter(|&(_, &handle)| self.is_there(handle));
+        Ok(names.map(|(&name, _)| name).collect())
     }
 
     fn is_there(&self, handle: u64) -> bool {

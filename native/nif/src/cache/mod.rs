@@ -40,7 +40,7 @@ mod clock;
 mod core;
 mod events;
 mod fetch;
-mod forms;
+pub mod forms;
 mod get;
 mod handle;
 mod held;

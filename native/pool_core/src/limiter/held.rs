@@ -13,6 +13,9 @@ impl Plan {
     }
 }
 
+/// A rank.
+const LATER_THAN_ANY: u128 = u128::MAX - 1;
+
 /// What is in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
@@ -47,7 +50,7 @@ impl Meter for Held {
 
     fn rank(&self, _plan: &Plan) -> u128 {
         if self.held > 0 {
-            u128::MAX
+            LATER_THAN_ANY
         } else {
             0
         }

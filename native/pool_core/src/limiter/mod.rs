@@ -6,6 +6,7 @@
 //! listen.
 
 pub mod bucket;
+pub mod hash;
 pub mod held;
 pub mod shard;
 pub mod table;

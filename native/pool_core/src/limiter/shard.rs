@@ -103,11 +103,17 @@ pub struct Shard<M: Meter> {
     meters: Table<M>,
     /// Of some of the keys in `meters`.
     guards: Table<Guard>,
-    /// Who goes next, the first at the end. Their ranks may have grown since.
+    /// Once somebody had to go.
+    order: Option<Box<Order>>,
+    pub tally: Tally,
+}
+
+/// Who goes next.
+struct Order {
+    /// Ranks and keys, the first at the end. Ranks may have grown since.
     candidates: Vec<(u128, u128)>,
     /// The ranks of all others are not below this one.
     bound: u128,
-    pub tally: Tally,
 }
 
 /// So many are looked for at once, and twice as many kept at most.
@@ -118,8 +124,7 @@ impl<M: Meter> Default for Shard<M> {
         Shard {
             meters: Table::default(),
             guards: Table::default(),
-            candidates: Vec::new(),
-            bound: 0,
+            order: None,
             tally: Tally::default(),
         }
     }
@@ -221,7 +226,7 @@ impl<M: Meter> Shard<M> {
         guard.ends = now.saturating_add(block.duration);
         self.tally.blocked += 1;
         // Where counting would have ended later.
-        self.forget_order();
+        self.order = None;
         Outcome {
             verdict: Verdict::Refused {
                 wait: wait.max(block.duration),
@@ -256,7 +261,7 @@ impl<M: Meter> Shard<M> {
     pub fn unblock(&mut self, now: u64, key: u128) -> bool {
         let was_blocked = self.blocked_for(now, key) > 0;
         if self.guards.remove(key).is_some() {
-            self.forget_order();
+            self.order = None;
         }
         was_blocked
     }
@@ -286,8 +291,8 @@ impl<M: Meter> Shard<M> {
         let rank = self.rank(rules, key);
         if rank <= M::rank_of(&rules.plan, now) {
             self.forget(rules, now, key);
-        } else if rank < self.bound {
-            self.forget_order();
+        } else if self.order.as_ref().is_some_and(|order| rank < order.bound) {
+            self.order = None;
         }
     }
 
@@ -297,8 +302,11 @@ impl<M: Meter> Shard<M> {
 
     /// In bytes.
     pub fn memory(&self) -> usize {
-        let candidates = self.candidates.capacity() * size_of::<(u128, u128)>();
-        self.meters.memory() + self.guards.memory() + candidates
+        let candidates = self
+            .order
+            .as_ref()
+            .map_or(0, |order| order.candidates.capacity());
+        self.meters.memory() + self.guards.memory() + candidates * size_of::<(u128, u128)>()
     }
 
     /// When nothing will have to be remembered of a key.
@@ -331,9 +339,8 @@ impl<M: Meter> Shard<M> {
             self.purge(rules, now);
         }
         self.meters.insert(key, meter);
-        let rank = meter.rank(&rules.plan);
-        if rank < self.bound {
-            self.add_candidate(rank, key);
+        if let Some(order) = &mut self.order {
+            order.consider(meter.rank(&rules.plan), key);
         }
         true
     }
@@ -355,27 +362,28 @@ impl<M: Meter> Shard<M> {
     /// Forgets the key that is idle, or would be soonest.
     fn evict(&mut self, rules: &Rules<M::Plan>, now: u64) -> Evicted {
         loop {
-            let Some((then, key)) = self.candidates.pop() else {
-                if self.meters.is_empty() {
+            let candidate = self.order.as_mut().and_then(|order| order.candidates.pop());
+            let Some((then, key)) = candidate else {
+                let order = self.find_order(rules);
+                if order.candidates.is_empty() {
                     return Evicted::None;
                 }
-                self.find_candidates(rules);
+                self.order = Some(Box::new(order));
                 continue;
             };
             if self.meters.get(key).is_none() {
                 continue;
             }
             let rank = self.rank(rules, key);
-            if rank > then {
-                // It was used since.
-                if rank < self.bound {
-                    self.add_candidate(rank, key);
-                }
-                continue;
-            }
             let is_idle = rank <= M::rank_of(&rules.plan, now);
-            if !is_idle && !M::FORGETTABLE {
-                self.candidates.push((then, key));
+            if rank > then || !is_idle && !M::FORGETTABLE {
+                // It was used since, or must stay.
+                if let Some(order) = &mut self.order {
+                    order.consider(rank, key);
+                }
+                if rank > then {
+                    continue;
+                }
                 return Evicted::None;
             }
             self.meters.remove(key);
@@ -385,42 +393,36 @@ impl<M: Meter> Shard<M> {
         }
     }
 
-    /// Looks for those who would go first.
-    fn find_candidates(&mut self, rules: &Rules<M::Plan>) {
-        let mut first = Vec::with_capacity(2 * CANDIDATES + 1);
-        self.bound = u128::MAX;
+    fn find_order(&self, rules: &Rules<M::Plan>) -> Order {
+        let mut order = Order {
+            candidates: Vec::with_capacity(2 * CANDIDATES + 1),
+            bound: u128::MAX,
+        };
         for (key, meter) in self.meters.iter() {
             let rank = self.guarded_rank(rules, key, meter.rank(&rules.plan));
-            if first.len() < CANDIDATES {
-                insert_sorted(&mut first, rank, key);
-            } else if rank < first[0].0 {
-                first.remove(0);
-                insert_sorted(&mut first, rank, key);
+            order.consider(rank, key);
+            if order.candidates.len() > CANDIDATES {
+                order.drop_last();
             }
         }
-        if first.len() < self.meters.len() {
-            self.bound = first[0].0;
-        }
-        self.candidates = first;
-    }
-
-    fn add_candidate(&mut self, rank: u128, key: u128) {
-        insert_sorted(&mut self.candidates, rank, key);
-        if self.candidates.len() > 2 * CANDIDATES {
-            self.bound = self.candidates.remove(0).0;
-        }
-    }
-
-    fn forget_order(&mut self) {
-        self.candidates.clear();
-        self.bound = 0;
+        order
     }
 }
 
-/// The lowest rank is at the end.
-fn insert_sorted(candidates: &mut Vec<(u128, u128)>, rank: u128, key: u128) {
-    let at = candidates.partition_point(|&(other, _)| other > rank);
-    candidates.insert(at, (rank, key));
+impl Order {
+    fn consider(&mut self, rank: u128, key: u128) {
+        if rank < self.bound {
+            let at = self.candidates.partition_point(|&(other, _)| other > rank);
+            self.candidates.insert(at, (rank, key));
+            if self.candidates.len() > 2 * CANDIDATES {
+                self.drop_last();
+            }
+        }
+    }
+
+    fn drop_last(&mut self) {
+        self.bound = self.candidates.remove(0).0;
+    }
 }
 
 enum Evicted {

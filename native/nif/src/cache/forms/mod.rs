@@ -24,7 +24,7 @@ mod words;
 
 pub use build::{build_key, build_value, Atoms, Built, DECODED};
 pub use encode::Scratch;
-pub use key::{Key, NoKey};
+pub use key::{Key, NoKey, LONGEST_KEY};
 pub use value::{Value, INLINE};
 
 use rustler::sys::*;

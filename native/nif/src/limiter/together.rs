@@ -1,0 +1,195 @@
+//! Several limits in one call: all take what is asked for, or none does.
+//!
+//! Locks are only tried: who does not get all of them lets go of those it has and comes back later.
+
+use super::check::{make_refused, make_verdict, note, read_ask, with_events, Events};
+use super::handle::{Kind, Limiter, Shards, LIMITERS};
+use crate::atoms;
+use crate::boundary::{cell, tuple};
+use crate::clock::nanoseconds;
+use crate::tried::Fault;
+use parking_lot::MutexGuard;
+use pool_core::limiter::bucket::Bucket;
+use pool_core::limiter::shard::{Outcome, Shard};
+use pool_core::limiter::window::{Counts, Log};
+use pool_core::limiter::{Meter, Verdict, LARGEST};
+use rustler::sys::*;
+use smallvec::SmallVec;
+use sync_core::sections;
+
+/// More are refused: their locks are all held at once.
+const MOST: usize = 16;
+
+struct Part<'a> {
+    limiter: &'a Limiter,
+    key: u128,
+    /// Of those that are the same.
+    cost: u64,
+    /// Among the locks.
+    lock: usize,
+    /// Where it first stands.
+    nth: usize,
+}
+
+/// A shard that is locked.
+enum Lock<'a> {
+    Bucket(&'a Shards<Bucket>, MutexGuard<'a, Shard<Bucket>>),
+    Log(&'a Shards<Log>, MutexGuard<'a, Shard<Log>>),
+    Counts(&'a Shards<Counts>, MutexGuard<'a, Shard<Counts>>),
+}
+
+impl<'a> Lock<'a> {
+    fn new(limiter: &'a Limiter, key: u128) -> Result<Self, Fault> {
+        Ok(match &limiter.kind {
+            Kind::Bucket(shards) => Lock::Bucket(shards, shards.lock(key)?),
+            Kind::Log(shards) => Lock::Log(shards, shards.lock(key)?),
+            Kind::Counts(shards) => Lock::Counts(shards, shards.lock(key)?),
+            Kind::Held(_) => return Err(Fault::Wrong(atoms::unsupported())),
+        })
+    }
+
+    /// Whether it is the one that a key is in.
+    fn is_of(&self, limiter: &Limiter, key: u128) -> bool {
+        fn is<M: Meter>(
+            held: &Shards<M>,
+            shard: &MutexGuard<Shard<M>>,
+            shards: &Shards<M>,
+            key: u128,
+        ) -> bool {
+            std::ptr::eq(held, shards) && shards.is_at(key, MutexGuard::mutex(shard))
+        }
+        match (self, &limiter.kind) {
+            (Lock::Bucket(held, shard), Kind::Bucket(shards)) => is(held, shard, shards, key),
+            (Lock::Log(held, shard), Kind::Log(shards)) => is(held, shard, shards, key),
+            (Lock::Counts(held, shard), Kind::Counts(shards)) => is(held, shard, shards, key),
+            _ => false,
+        }
+    }
+
+    fn look(&self, now: u64, part: &Part, priority: usize) -> Verdict {
+        let ask = part.limiter.ask(part.cost, priority);
+        match self {
+            Lock::Bucket(shards, shard) => shard.look(&shards.rules, now, part.key, &ask),
+            Lock::Log(shards, shard) => shard.look(&shards.rules, now, part.key, &ask),
+            Lock::Counts(shards, shard) => shard.look(&shards.rules, now, part.key, &ask),
+        }
+    }
+
+    fn take(&mut self, now: u64, part: &Part, priority: usize) -> Outcome {
+        let ask = part.limiter.ask(part.cost, priority);
+        match self {
+            Lock::Bucket(shards, shard) => shard.take(&shards.rules, now, part.key, &ask),
+            Lock::Log(shards, shard) => shard.take(&shards.rules, now, part.key, &ask),
+            Lock::Counts(shards, shard) => shard.take(&shards.rules, now, part.key, &ask),
+        }
+    }
+}
+
+type Handles = SmallVec<[(u64, ErlNifTerm, ErlNifTerm); 4]>;
+
+/// The handles, keys and external forms of `[{Limiter, Key} | {Limiter, Key, External}]`.
+///
+/// # Safety
+/// `env` must be the calling environment and `list` a term of it.
+unsafe fn read(env: *mut ErlNifEnv, list: ErlNifTerm) -> Result<Handles, Fault> {
+    let mut handles = Handles::new();
+    let mut list = list;
+    // SAFETY: the caller's promise.
+    unsafe {
+        while let Some((head, tail)) = cell(env, list) {
+            let none = atoms::none().as_c_arg();
+            let pair = tuple::<2>(env, head).map(|[limiter, key]| [limiter, key, none]);
+            let part = pair.or_else(|| tuple::<3>(env, head));
+            let [limiter, key, external] = part
+                .filter(|_| handles.len() < MOST)
+                .ok_or(Fault::Wrong(atoms::invalid_value()))?;
+            handles.push((LIMITERS.handle_of(env, limiter)?, key, external));
+            list = tail;
+        }
+        if handles.is_empty() || enif_is_empty_list(env, list) == 0 {
+            return Err(Fault::Wrong(atoms::invalid_value()));
+        }
+    }
+    Ok(handles)
+}
+
+unsafe fn check_all(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 3],
+    _is_dirty: bool,
+) -> Result<ErlNifTerm, Fault> {
+    // SAFETY: `env` is the calling environment and `args` its terms.
+    unsafe {
+        let (cost, priority) = read_ask(env, args[1], args[2])?;
+        let handles = read(env, args[0])?;
+        let section = sections::enter();
+        let mut locks = SmallVec::<[Lock; 4]>::new();
+        let mut parts = SmallVec::<[Part; 4]>::new();
+        for (nth, &(handle, key, external)) in handles.iter().enumerate() {
+            let limiter = LIMITERS
+                .handles
+                .get(handle, &section)
+                .ok_or(Fault::Wrong(atoms::invalid_limiter()))?;
+            let key = limiter.secrets.key(env, key, external)?;
+            let same = |part: &&mut Part| std::ptr::eq(part.limiter, limiter) && part.key == key;
+            if let Some(part) = parts.iter_mut().find(same) {
+                part.cost = (part.cost + cost).min(LARGEST);
+                continue;
+            }
+            let lock = match locks.iter().position(|lock| lock.is_of(limiter, key)) {
+                Some(lock) => lock,
+                None => {
+                    locks.push(Lock::new(limiter, key)?);
+                    locks.len() - 1
+                }
+            };
+            parts.push(Part {
+                limiter,
+                key,
+                cost,
+                lock,
+                nth: nth + 1,
+            });
+        }
+        let now = nanoseconds();
+        let is_refused = |part: &&Part| {
+            let verdict = locks[part.lock].look(now, part, priority);
+            matches!(verdict, Verdict::Refused { .. })
+        };
+        let refusing: SmallVec<[&Part; 4]> = parts.iter().filter(is_refused).collect();
+        let mut events = Events::new();
+        let answer = if refusing.is_empty() {
+            let mut least = LARGEST;
+            for part in &parts {
+                let outcome = locks[part.lock].take(now, part, priority);
+                note(&outcome, part.nth, &mut events);
+                if let Verdict::Taken { left, .. } = outcome.verdict {
+                    least = least.min(left);
+                }
+            }
+            let verdict = Verdict::Taken {
+                left: least,
+                ahead: 0,
+            };
+            make_verdict(env, verdict)
+        } else {
+            let mut longest = 0;
+            for part in refusing {
+                // It is refused again, which is counted.
+                let outcome = locks[part.lock].take(now, part, priority);
+                note(&outcome, part.nth, &mut events);
+                if let Verdict::Refused { wait } = outcome.verdict {
+                    longest = longest.max(wait);
+                }
+            }
+            make_refused(env, longest)
+        };
+        drop(locks);
+        Ok(if events.is_empty() {
+            answer
+        } else {
+            with_events(env, answer, &events)
+        })
+    }
+}
+tried_nif!("limiter_check_all", 3, check_all);
