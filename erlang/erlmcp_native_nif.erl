@@ -85,6 +85,21 @@
     json_encode/4,
     json_get/3,
     json_split/2,
+    limiter_acquire/5,
+    limiter_blocked_for/3,
+    limiter_check/2,
+    limiter_check/5,
+    limiter_check_all/3,
+    limiter_delete/1,
+    limiter_info/1,
+    limiter_names/0,
+    limiter_new/3,
+    limiter_peek/5,
+    limiter_release/2,
+    limiter_reserve/5,
+    limiter_reset/3,
+    limiter_unblock/3,
+    limiter_whereis/1,
     memory_in_use/0,
     metrics_encode/2,
     pool_add/4,
@@ -207,6 +222,21 @@
     json_encode/4,
     json_get/3,
     json_split/2,
+    limiter_acquire/5,
+    limiter_blocked_for/3,
+    limiter_check/2,
+    limiter_check/5,
+    limiter_check_all/3,
+    limiter_delete/1,
+    limiter_info/1,
+    limiter_names/0,
+    limiter_new/3,
+    limiter_peek/5,
+    limiter_release/2,
+    limiter_reserve/5,
+    limiter_reset/3,
+    limiter_unblock/3,
+    limiter_whereis/1,
     memory_in_use/0,
     metrics_encode/2,
     pool_add/4,
@@ -261,6 +291,80 @@ init() ->
 %% never replaced, so that it is always the one the library was loaded with.
 -spec vocabulary() -> tuple().
 vocabulary() -> ?VOCABULARY.
+
+%% A limiter is a handle or a name. Costs are from 1 to 10^9, priorities 0 (high), 1 and 2. External is
+%% [] or, after the answer complex, what term_to_binary/2 makes of the key.
+-type limiter() :: non_neg_integer() | atom().
+-type limiter_refused() :: {error, rate_limited, non_neg_integer() | infinity}.
+%% Nothing was done: the limiter is none or of another algorithm, or an argument is wrong.
+-type limiter_wrong() :: invalid_limiter | unsupported | complex | too_large | invalid_value.
+-type limiter_answer(T) ::
+    {ok, T}
+    | limiter_refused()
+    | {events, {ok, T} | limiter_refused(), [{blocked | unblocked, Nth :: pos_integer()}]}
+    | limiter_wrong().
+
+-spec limiter_acquire(limiter(), term(), pos_integer(), 0..2, binary() | []) ->
+    limiter_answer(Permit :: non_neg_integer()) | system_limit.
+limiter_acquire(_Limiter, _Key, _Cost, _Priority, _External) -> ?nif_stub.
+
+-spec limiter_blocked_for(limiter(), term(), binary() | []) -> non_neg_integer() | limiter_wrong().
+limiter_blocked_for(_Limiter, _Key, _External) -> ?nif_stub.
+
+-spec limiter_check(limiter(), term()) -> limiter_answer(Left :: non_neg_integer()).
+limiter_check(_Limiter, _Key) -> ?nif_stub.
+
+-spec limiter_check(limiter(), term(), pos_integer(), 0..2, binary() | []) ->
+    limiter_answer(Left :: non_neg_integer()).
+limiter_check(_Limiter, _Key, _Cost, _Priority, _External) -> ?nif_stub.
+
+-spec limiter_check_all(
+    [{limiter(), term()} | {limiter(), term(), binary()}, ...], pos_integer(), 0..2
+) -> limiter_answer(Left :: non_neg_integer()).
+limiter_check_all(_Limits, _Cost, _Priority) -> ?nif_stub.
+
+-spec limiter_delete(limiter()) -> boolean().
+limiter_delete(_Limiter) -> ?nif_stub.
+
+-spec limiter_info(limiter()) -> map() | invalid_limiter.
+limiter_info(_Limiter) -> ?nif_stub.
+
+-spec limiter_names() -> [atom()].
+limiter_names() -> ?nif_stub.
+
+%% Limit is how many in Per milliseconds; Floors is what is left to higher priorities by high, normal
+%% and low ones; Bypass is whether high ones always go on. Block is after how many refusals within how
+%% many milliseconds a key is shut out for how many.
+-spec limiter_new(Name :: atom(), Owner :: pid() | none, {
+    Algorithm :: atom(),
+    {Limit :: pos_integer(), Per :: pos_integer(), Burst :: pos_integer()},
+    MaxKeys :: pos_integer(),
+    Floors :: {non_neg_integer(), non_neg_integer(), non_neg_integer()},
+    Bypass :: boolean(),
+    Block :: none | {pos_integer(), pos_integer(), pos_integer()}
+}) -> pos_integer() | exists | system_limit.
+limiter_new(_Name, _Owner, _Config) -> ?nif_stub.
+
+-spec limiter_peek(limiter(), term(), pos_integer(), 0..2, binary() | []) ->
+    {ok, Left :: non_neg_integer()} | limiter_refused() | limiter_wrong().
+limiter_peek(_Limiter, _Key, _Cost, _Priority, _External) -> ?nif_stub.
+
+-spec limiter_release(limiter(), Permit :: non_neg_integer()) -> ok | stale | limiter_wrong().
+limiter_release(_Limiter, _Permit) -> ?nif_stub.
+
+-spec limiter_reserve(limiter(), term(), pos_integer(), 0..2, binary() | []) ->
+    limiter_answer(Delay :: non_neg_integer()).
+limiter_reserve(_Limiter, _Key, _Cost, _Priority, _External) -> ?nif_stub.
+
+%% Whether the key was shut out.
+-spec limiter_reset(limiter(), term(), binary() | []) -> boolean() | limiter_wrong().
+limiter_reset(_Limiter, _Key, _External) -> ?nif_stub.
+
+-spec limiter_unblock(limiter(), term(), binary() | []) -> boolean() | limiter_wrong().
+limiter_unblock(_Limiter, _Key, _External) -> ?nif_stub.
+
+-spec limiter_whereis(atom()) -> pos_integer() | undefined.
+limiter_whereis(_Name) -> ?nif_stub.
 
 -type pool() :: non_neg_integer() | atom().
 -type pool_lease() :: non_neg_integer().
