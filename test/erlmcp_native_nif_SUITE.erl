@@ -92,7 +92,7 @@ combinations_survive(_) ->
         rand:seed(exsss, {1, 2, 3}),
         Terms = usual() ++ erlmcp_native_wrong_terms:small() ++ made(),
         %% Not the one that would forget what this run has counted.
-        Ends = [{breaker_delete, 1}, {histogram_delete, 1}, {rate_delete, 1}],
+        Ends = [{breaker_delete, 1}, {histogram_delete, 1}, {limiter_delete, 1}, {rate_delete, 1}],
         Nifs = (declared() -- [{call_time_reset, 0}]) -- Ends,
         lists:foldl(fun combine/2, Terms, Nifs ++ Nifs ++ Ends)
     end).
@@ -107,7 +107,18 @@ made() ->
     Settings = {1, 0.5, 1.0, 2, {count, 3}, 1, 0, 2.0, 9, 0.5, 2, 1, 1},
     Breaker = ?NIF:breaker_new(undefined, self(), Settings, fun(_, _) -> ok end),
     {Token, _} = ?NIF:breaker_enter(Breaker),
-    [
+    Limiters = [
+        ?NIF:limiter_new(
+            undefined, none, {Algorithm, {Limit, 1000, 100}, 1000, {0, 1, 2}, true, {3, 1000, 1000}}
+        )
+     || {Algorithm, Limit} <- [
+            {token_bucket, 1}, {leaky_bucket, 1000}, {sliding_window, 4}, {sliding_window, 100},
+            {concurrency, 5}
+        ]
+    ],
+    {ok, Permit} = ?NIF:limiter_acquire(lists:last(Limiters), a, 1, 0, []),
+    Limits = [{Limiter, a} || Limiter <- tl(lists:reverse(Limiters))],
+    Limiters ++ [Limits, Permit] ++ [
         Breaker, Token, Settings, failure, reset, disabled,
         Histogram, Other, ?NIF:rate_new(undefined, none), ?NIF:histogram_snapshot(Histogram),
         ?NIF:histogram_cumulative(Other), ?NIF:histogram_to_hdr(Histogram, true), ?NIF:clock_start()

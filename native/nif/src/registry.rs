@@ -144,13 +144,6 @@ impl<T: Identified + Send + Sync> Registry<T> {
         }
     }
 
-    /// The names of those that have one: the words of atoms.
-    pub fn names(&self) -> Result<Vec<u64>, Fault> {
-        let names = tried(|| self.names.try_read())?;
-        let names = names.iter().filter(|&(_, &handle)| self.is_there(handle));
-        Ok(names.map(|(&name, _)| name).collect())
-    }
-
     fn is_there(&self, handle: u64) -> bool {
         self.handles.get(handle, &sections::enter()).is_some()
     }

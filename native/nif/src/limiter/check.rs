@@ -71,11 +71,7 @@ pub unsafe fn make_verdict(env: *mut ErlNifEnv, verdict: Verdict) -> ErlNifTerm 
 /// `env` must be the calling environment and `answer` a term of it.
 #[cold]
 #[inline(never)]
-pub unsafe fn with_events(
-    env: *mut ErlNifEnv,
-    answer: ErlNifTerm,
-    events: &Events,
-) -> ErlNifTerm {
+pub unsafe fn with_events(env: *mut ErlNifEnv, answer: ErlNifTerm, events: &Events) -> ErlNifTerm {
     // SAFETY: the caller's promise.
     unsafe {
         let mut list = enif_make_list_from_array(env, [].as_ptr(), 0);
@@ -139,7 +135,9 @@ unsafe fn check_one(
         LIMITERS.with(env, args[0], |limiter, _| {
             let key = limiter.secrets.key(env, args[1], none())?;
             let ask = limiter.ask(1, NORMAL);
-            take(env, limiter, key, &ask, |verdict| make_verdict(env, verdict))
+            take(env, limiter, key, &ask, |verdict| {
+                make_verdict(env, verdict)
+            })
         })?
     }
 }
@@ -174,7 +172,9 @@ unsafe fn check(
         LIMITERS.with(env, args[0], |limiter, _| {
             let key = limiter.secrets.key(env, args[1], args[4])?;
             let ask = limiter.ask(cost, priority);
-            take(env, limiter, key, &ask, |verdict| make_verdict(env, verdict))
+            take(env, limiter, key, &ask, |verdict| {
+                make_verdict(env, verdict)
+            })
         })?
     }
 }

@@ -3,7 +3,7 @@
 use super::key::Secrets;
 use super::permits::Permits;
 use crate::atoms;
-use crate::boundary::{immediate, make_map, tuple};
+use crate::boundary::{make_map, tuple};
 use crate::registry::{Identified, Identity, Registry};
 use crate::tried::{tried, Fault};
 use parking_lot::{Mutex, MutexGuard};
@@ -382,17 +382,11 @@ unsafe fn limiter_whereis(
 }
 tried_nif!("limiter_whereis", 1, limiter_whereis);
 
-unsafe fn limiter_names(
-    env: *mut ErlNifEnv,
-    _args: &[ErlNifTerm; 0],
-    _is_dirty: bool,
-) -> Result<ErlNifTerm, Fault> {
-    let names: Vec<ErlNifTerm> = LIMITERS.names()?.into_iter().map(immediate).collect();
-    let count = u32::try_from(names.len()).unwrap_or(u32::MAX);
-    // SAFETY: `env` is the calling environment; there are as many terms as said.
-    Ok(unsafe { enif_make_list_from_array(env, names.as_ptr(), count) })
+unsafe fn limiter_names(env: *mut ErlNifEnv, _args: &[ErlNifTerm; 0]) -> ErlNifTerm {
+    // SAFETY: `env` is the calling environment.
+    unsafe { LIMITERS.names(env) }
 }
-tried_nif!("limiter_names", 0, limiter_names);
+nif!("limiter_names", 0, DirtyCpu, limiter_names);
 
 unsafe fn limiter_info(
     env: *mut ErlNifEnv,

@@ -153,14 +153,13 @@ unsafe fn acquire(
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
         let (cost, priority) = read_ask(env, args[2], args[3])?;
-        let handle = LIMITERS.handle_of(env, args[0])?;
         let mut process = MaybeUninit::uninit();
         if enif_self(env, process.as_mut_ptr()).is_null() {
             return Ok(enif_make_badarg(env));
         }
         let process = process.assume_init();
         let owner = word(enif_make_pid(env, process));
-        LIMITERS.with(env, args[0], |limiter, _| {
+        LIMITERS.with_handle(env, args[0], |handle, limiter, _| {
             let Kind::Held(permits) = &limiter.kind else {
                 return Err(Fault::Wrong(atoms::unsupported()));
             };
