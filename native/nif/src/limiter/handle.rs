@@ -42,7 +42,7 @@ pub enum Kind {
     Bucket(Shards<Bucket>),
     Log(Shards<Log>),
     Counts(Shards<Counts>),
-    Held(Permits),
+    Held(Box<Permits>),
 }
 
 /// Evaluates the body with the shards of whatever kind it is: one of rates.
@@ -262,7 +262,10 @@ impl Config {
             Algorithm::SlidingWindow => {
                 Kind::Counts(Shards::new(CountsPlan::new(self.limit, self.per)?, self))
             }
-            Algorithm::Concurrency => Kind::Held(Permits::new(held::Plan::new(self.limit)?, self)),
+            Algorithm::Concurrency => {
+                let permits = Permits::new(held::Plan::new(self.limit)?, self);
+                Kind::Held(Box::new(permits))
+            }
         })
     }
 }
