@@ -4,7 +4,7 @@ use pool_core::choice::{Ready, Strategy, CELLS};
 use proptest::prelude::Strategy as _;
 use proptest::prelude::*;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::btree_map::{BTreeMap, Entry};
 
 const STRATEGIES: [Strategy; 7] = [
     Strategy::Fifo,
@@ -114,15 +114,14 @@ fn follow(strategy: Strategy, seed: u64, ops: Vec<Op>) -> Result<(), TestCaseErr
         };
         match op {
             Op::Insert(cell, load) => {
-                if !cells.contains_key(&cell) {
+                if let Entry::Vacant(entry) = cells.entry(cell) {
                     ready.insert(cell, load);
                     let (used, changed) = (now, now);
-                    let naive = Naive {
+                    entry.insert(Naive {
                         load,
                         used,
                         changed,
-                    };
-                    cells.insert(cell, naive);
+                    });
                     places = places.max(cell + 1);
                 }
             }

@@ -39,6 +39,7 @@ enum Step {
     ClaimAny(Index, bool),
     Cancel(Index),
     Checkin(Index, bool),
+    CheckinToReset(Index),
     /// A lease that has ended is claimed, cancelled and checked in.
     Stale(Index),
     Died(usize),
@@ -73,6 +74,7 @@ fn step() -> impl proptest::strategy::Strategy<Value = Step> {
         3 => (index(), any::<bool>()).prop_map(|(i, m)| Step::ClaimAny(i, m)),
         10 => index().prop_map(Step::Cancel),
         30 => (index(), prop::bool::weighted(0.1)).prop_map(|(i, b)| Step::Checkin(i, b)),
+        3 => index().prop_map(Step::CheckinToReset),
         2 => index().prop_map(Step::Stale),
         4 => owner().prop_map(Step::Died),
     ];
@@ -119,6 +121,7 @@ fn config() -> impl proptest::strategy::Strategy<Value = Config> {
             resets,
             latency_decay: 100 * MS,
             seed,
+            ..Config::default()
         },
     )
 }
@@ -264,6 +267,14 @@ impl Both {
                     let was_held = self.pool.checkin(lease.number, is_broken, now);
                     prop_assert_eq!(was_held, held.is_some());
                     prop_assert_eq!(self.naive.checkin(lease.number, is_broken, now), was_held);
+                }
+            }
+            Step::CheckinToReset(index) => {
+                if let Some(lease) = self.lease(&index, |_| true) {
+                    let was_held = self.pool.checkin_to_reset(lease.number, now);
+                    prop_assert_eq!(was_held, lease.state == State::Held);
+                    let expected = self.naive.checkin_to_reset(lease.number, now);
+                    prop_assert_eq!(was_held, expected);
                 }
             }
             Step::Stale(index) => {

@@ -276,6 +276,10 @@ impl Naive {
             Answer::Wait => (),
             answer => return answer,
         }
+        if deadline <= now {
+            self.counts.timeouts += 1;
+            return Answer::Timeout;
+        }
         if !self.watch(want.owner, is_alive) {
             return Answer::Refused;
         }
@@ -454,13 +458,27 @@ impl Naive {
     }
 
     pub fn checkin(&mut self, lease: u64, is_broken: bool, now: u64) -> bool {
+        let was_held = self.give_back(lease, is_broken.then_some(Why::Broken), now);
+        self.counts.broken += u64::from(is_broken && was_held);
+        was_held
+    }
+
+    pub fn checkin_to_reset(&mut self, lease: u64, now: u64) -> bool {
+        self.give_back(lease, self.reset(), now)
+    }
+
+    /// Why a worker goes to its keeper when its user has died, if it does.
+    fn reset(&self) -> Option<Why> {
+        (self.config.resets && self.config.concurrency == 1).then_some(Why::Reset)
+    }
+
+    fn give_back(&mut self, lease: u64, reason: Option<Why>, now: u64) -> bool {
         let index = self.find(lease);
         let Some(index) = index.filter(|index| self.leases[*index].state == State::Held) else {
             return false;
         };
         let lease = self.leases.remove(index);
-        self.counts.broken += u64::from(is_broken);
-        self.end_use(&lease, is_broken.then_some(Why::Broken), now);
+        self.end_use(&lease, reason, now);
         true
     }
 
@@ -530,8 +548,7 @@ impl Naive {
             match lease.state {
                 State::Held => {
                     self.counts.reclaimed += 1;
-                    let resets = self.config.resets && self.config.concurrency == 1;
-                    self.end_use(&lease, resets.then_some(Why::Reset), now);
+                    self.end_use(&lease, self.reset(), now);
                     continue;
                 }
                 State::Granted => {
