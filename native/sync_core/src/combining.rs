@@ -66,6 +66,12 @@ impl<T: Combine> Combining<T> {
     /// Has it applied by this thread if the lock is free, else by the one that holds it. The effects
     /// that are to be done now are given.
     pub fn defer(&self, deferred: T::Deferred) -> Vec<T::Effect> {
+        let mut deferred = Some(deferred);
+        let done = self.try_with(|value| deferred.take().map(|deferred| value.apply(deferred)));
+        let deferred = match (done, deferred) {
+            (None, Some(deferred)) => deferred,
+            (done, _) => return done.map_or_else(Vec::new, |(_, effects)| effects),
+        };
         self.deferred.push(deferred);
         let before = self.word.fetch_or(HELD | PENDING, Ordering::AcqRel);
         if before & HELD != 0 {

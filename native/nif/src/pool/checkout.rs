@@ -76,6 +76,26 @@ unsafe fn answered(env: *mut ErlNifEnv, answer: Answer<Worker>) -> ErlNifTerm {
     atom.as_c_arg()
 }
 
+/// # Safety
+/// `env` must be the calling environment.
+#[cold]
+#[inline(never)]
+unsafe fn watched(
+    env: *mut ErlNifEnv,
+    process: &ErlNifPid,
+    spare: Option<Watch>,
+    handle: u64,
+    owner: u64,
+) -> Option<Watch> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match spare {
+            Some(watch) => watch.again(env, process, owner),
+            None => Watch::new(env, process, owner_down, handle, owner),
+        }
+    }
+}
+
 unsafe fn checkout(
     env: *mut ErlNifEnv,
     args: &[ErlNifTerm; 3],
@@ -91,7 +111,7 @@ unsafe fn checkout(
             return Ok(enif_make_badarg(env));
         };
         let answer = with_pool(env, args[0], |pool, handle| {
-            let watch = || Watch::new(env, &pid, owner_down, handle, owner);
+            let watch = |spare| watched(env, &pid, spare, handle, owner);
             pool.checkout(want, nanoseconds(), watch)
         })?;
         Ok(answered(env, answer))
@@ -121,7 +141,7 @@ unsafe fn wait(
         };
         let message = Message { to, reference };
         let answer = with_pool(env, args[0], |pool, handle| {
-            let watch = || Watch::new(env, &to, owner_down, handle, owner);
+            let watch = |spare| watched(env, &to, spare, handle, owner);
             let now = nanoseconds();
             let timeout = timeout.unwrap_or(pool.checkout_timeout());
             let deadline = now.saturating_add(timeout);

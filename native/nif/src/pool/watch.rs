@@ -7,7 +7,7 @@ use crate::boundary::make_resource_type;
 use rustler::sys::*;
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 /// An object of the VM that watches a process. When it is dropped it does not any more.
 pub struct Watch(NonNull<Watched>);
@@ -19,12 +19,13 @@ pub type Down = unsafe fn(env: *mut ErlNifEnv, handle: u64, owner: u64);
 struct Watched {
     down: Down,
     handle: u64,
-    owner: u64,
+    /// Another one each time that the object is used.
+    owner: AtomicU64,
 }
 
 // SAFETY: the object may be released on any thread.
 unsafe impl Send for Watch {}
-// SAFETY: nothing of it changes.
+// SAFETY: nothing of it changes but by an atomic.
 unsafe impl Sync for Watch {}
 
 static TYPE: AtomicPtr<ErlNifResourceType> = AtomicPtr::new(ptr::null_mut());
@@ -49,18 +50,38 @@ impl Watch {
         handle: u64,
         owner: u64,
     ) -> Option<Self> {
-        // SAFETY: the caller's promise; the object is written before anyone can see it.
-        unsafe {
+        // SAFETY: the object is written before anyone can see it.
+        let watch = unsafe {
             let kind = TYPE.load(Ordering::Relaxed);
             let object = enif_alloc_resource(kind, size_of::<Watched>()).cast::<Watched>();
             object.write(Watched {
                 down,
                 handle,
-                owner,
+                owner: AtomicU64::new(owner),
             });
-            let watch = Watch(NonNull::new_unchecked(object));
-            let failed = enif_monitor_process(env, object.cast(), process, ptr::null_mut());
-            (failed == 0).then_some(watch)
+            Watch(NonNull::new_unchecked(object))
+        };
+        // SAFETY: the caller's promise.
+        unsafe { watch.again(env, process, owner) }
+    }
+
+    /// Watches another process, after the one that it watched has ended. `None` as for
+    /// [`Self::new`].
+    ///
+    /// # Safety
+    /// `env` must be the calling environment.
+    pub unsafe fn again(
+        self,
+        env: *mut ErlNifEnv,
+        process: &ErlNifPid,
+        owner: u64,
+    ) -> Option<Self> {
+        // SAFETY: the caller's promise; the object lives as long as `self`.
+        unsafe {
+            self.0.as_ref().owner.store(owner, Ordering::Release);
+            let object = self.0.as_ptr().cast();
+            let failed = enif_monitor_process(env, object, process, ptr::null_mut());
+            (failed == 0).then_some(self)
         }
     }
 }
@@ -83,7 +104,8 @@ unsafe extern "C" fn process_down(
         // SAFETY: the VM passes an object of this type, alive during the call, and an environment.
         unsafe {
             let watched = &*object.cast::<Watched>();
-            (watched.down)(env, watched.handle, watched.owner);
+            let owner = watched.owner.load(Ordering::Acquire);
+            (watched.down)(env, watched.handle, owner);
         }
     };
     // A panic must not leave through the VM.

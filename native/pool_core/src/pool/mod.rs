@@ -28,6 +28,9 @@ pub const PRIORITIES: usize = 4;
 /// So many of those who wait are told something at once; they tell the next.
 const AT_ONCE: u32 = 64;
 
+/// So much of owners that have ended is kept for others.
+const SPARE: usize = 256;
+
 /// What whoever uses a pool fills in.
 pub trait Shell {
     /// A worker, as it is given out.
@@ -250,6 +253,8 @@ pub struct Pool<S: Shell> {
     is_growing: bool,
     /// Whether it was told that it is drained, or unused.
     is_told: bool,
+    /// Of owners that have ended, for others.
+    spare: Vec<S::Watch>,
     pub counts: Counts,
     effects: Vec<Effect<S>>,
 }
@@ -293,6 +298,7 @@ impl<S: Shell> Pool<S> {
                 .map(|(min, max, initial)| Gradient::new(min, max, initial)),
             is_growing: false,
             is_told: false,
+            spare: Vec::new(),
             counts: Counts::default(),
             effects: Vec::new(),
             config,
@@ -331,13 +337,14 @@ impl<S: Shell> Pool<S> {
         oldest.is_none_or(|oldest| now.saturating_sub(oldest) < self.config.barging)
     }
 
-    /// A worker, if there is one for whoever wants it now. `watch` is asked where the owner is new.
+    /// A worker, if there is one for whoever wants it now. `watch` is asked where the owner is new,
+    /// and given what was kept of one that has ended, if there is such a thing.
     #[inline]
     pub fn checkout(
         &mut self,
         want: Want,
         now: u64,
-        watch: impl FnOnce() -> Option<S::Watch>,
+        watch: impl FnOnce(Option<S::Watch>) -> Option<S::Watch>,
     ) -> Answer<S::Worker> {
         if self.mode != Mode::Open {
             return match self.mode {
@@ -358,7 +365,8 @@ impl<S: Shell> Pool<S> {
         if self.cells.room == 0 {
             return self.wait_if_there_is_room();
         }
-        let Some(lease) = self.lent.take(want.owner, watch) else {
+        let spare = &mut self.spare;
+        let Some(lease) = self.lent.take(want.owner, || watch(spare.pop())) else {
             return Answer::Refused;
         };
         let Some(cell) = self.cells.take(want.key, now) else {
@@ -409,7 +417,7 @@ impl<S: Shell> Pool<S> {
         message: S::Message,
         deadline: u64,
         now: u64,
-        mut watch: impl FnMut() -> Option<S::Watch>,
+        mut watch: impl FnMut(Option<S::Watch>) -> Option<S::Watch>,
     ) -> Answer<S::Worker> {
         match self.checkout(want, now, &mut watch) {
             Answer::Wait => (),
@@ -419,7 +427,8 @@ impl<S: Shell> Pool<S> {
             self.counts.timeouts += 1;
             return Answer::Timeout;
         }
-        let Some(lease) = self.lent.take(want.owner, watch) else {
+        let spare = &mut self.spare;
+        let Some(lease) = self.lent.take(want.owner, || watch(spare.pop())) else {
             return Answer::Refused;
         };
         let lent = &mut self.lent[lease];
@@ -748,8 +757,10 @@ impl<S: Shell> Pool<S> {
         const AT_ONCE: u32 = 4_000;
         for _ in 0..AT_ONCE {
             let Some(lease) = self.lent.first_of(owner) else {
-                if let Some(watch) = self.lent.leave(owner) {
-                    self.effects.push(Effect::Ended(Some(watch), None));
+                match self.lent.leave(owner) {
+                    Some(watch) if self.spare.len() < SPARE => self.spare.push(watch),
+                    Some(watch) => self.effects.push(Effect::Ended(Some(watch), None)),
+                    None => (),
                 }
                 return self.settle_down();
             };
