@@ -268,14 +268,16 @@ guarded(Breaker, Token, Fun, Outcome) ->
 
 %% Whatever it does, the call has ended.
 outcome(Breaker, Token, Outcome, Class, Value) ->
-    try Outcome(Class, Value) of
-        Known when Known =:= ok; Known =:= failure; Known =:= ignored -> Known;
-        Other -> erlang:error({bad_outcome, Other})
+    try
+        known(Outcome(Class, Value))
     catch
         ItsClass:Reason:Stack ->
             left(Breaker, Token, failure),
             erlang:raise(ItsClass, Reason, Stack)
     end.
+
+known(Outcome) when Outcome =:= ok; Outcome =:= failure; Outcome =:= ignored -> Outcome;
+known(Other) -> erlang:error({bad_outcome, Other}).
 
 left(Breaker, Token, Outcome) ->
     case erlmcp_native_nif:breaker_leave(Breaker, Token, Outcome) of

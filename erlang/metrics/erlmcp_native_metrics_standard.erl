@@ -77,15 +77,7 @@ sessions() ->
 limits() ->
     [
         counter(erlmcp_rate_limit_exceeded_total, [limiter], "Requests that a rate limiter refused."),
-        counter(erlmcp_rate_limit_allowed_total, [limiter], "Requests that a rate limiter let pass."),
-        gauge(
-            erlmcp_circuit_breaker_state, [breaker, state],
-            "1 for the state that a circuit breaker is in: closed, open or half_open."
-        ),
-        counter(
-            erlmcp_circuit_breaker_transitions_total, [breaker, state],
-            "Times that a circuit breaker has come into a state."
-        )
+        counter(erlmcp_rate_limit_allowed_total, [limiter], "Requests that a rate limiter let pass.")
     ].
 
 pools() ->

@@ -13,6 +13,7 @@ all() ->
         {erlmcp_vm, fun ?MODULE:vm/0},
         {erlmcp_memory, fun ?MODULE:memory/0},
         {erlmcp_native_memory, fun ?MODULE:native_memory/0},
+        {erlmcp_breakers, fun erlmcp_native_breaker_metrics:collect/0},
         {erlmcp_caches, fun erlmcp_native_metrics_caches:collect/0}
     ].
 
