@@ -4,7 +4,7 @@
 %% `start': what start_link/1 does before; it goes on where that is ok, and otherwise returns it.
 %% `reset', `check', `stop': what those do, with the worker.
 %% `traps': whether the process traps exits.
-%% `deaf': whether it does not end when it is told to.
+%% `init': ok, or hang, where it is never up.
 -module(erlmcp_native_test_worker).
 -behaviour(erlmcp_native_pool_worker).
 -behaviour(gen_server).
@@ -42,7 +42,7 @@ call(_What, _Port) ->
     ok.
 
 init(Opts) ->
-    _ = [process_flag(trap_exit, true) || maps:get(traps, Opts, false) orelse maps:get(deaf, Opts, false)],
+    _ = [process_flag(trap_exit, true) || maps:get(traps, Opts, false)],
     case maps:get(init, Opts, ok) of
         ok -> {ok, Opts};
         %% Never done, and deaf to its parent's end.
