@@ -226,27 +226,16 @@ check_all(Limits, Opts) ->
 
 check_all(Limits, Opts, Call) ->
     {Cost, Priority} = erlmcp_native_limiter_options:ask(Opts, 2, Call),
-    Check = fun(External) ->
-        Parts = [{Limiter, Key, external(Key)} || External =/= [], {Limiter, Key} <- Limits],
-        erlmcp_native_nif:limiter_check_all(
-            case External of
-                [] -> Limits;
-                _ -> Parts
-            end,
-            Cost,
-            Priority
-        )
+    Again = fun(_) ->
+        Parts = [{Limiter, Key, external(Key)} || {Limiter, Key} <- Limits],
+        erlmcp_native_nif:limiter_check_all(Parts, Cost, Priority)
     end,
-    Pairs = is_list(Limits) andalso lists:all(fun is_pair/1, Limits),
-    case Pairs andalso Check([]) of
-        Wrong when Wrong =:= false; Wrong =:= invalid_value ->
+    case erlmcp_native_nif:limiter_check_all(Limits, Cost, Priority) of
+        invalid_value ->
             erlmcp_native_error:badarg(Call, 1, "not a list of 1 to 16 pairs of limiter and key");
         Answer ->
-            answered(Answer, Check, Limits, Call)
+            answered(Answer, Again, Limits, Call)
     end.
-
-is_pair({_, _}) -> true;
-is_pair(_) -> false.
 
 ?DOC("""
 As `peek/3` of a cost of 1 and the priority `normal`.
@@ -303,7 +292,7 @@ As `acquire/3` of a cost of 1 and the priority `normal`.
 """).
 -spec acquire(Limiter :: limiter(), Key :: key()) -> {ok, permit()} | refused().
 acquire(Limiter, Key) ->
-    acquire(Limiter, Key, #{}, ?CALL(acquire, [Limiter, Key])).
+    acquire(Limiter, Key, {1, 1}, ?CALL(acquire, [Limiter, Key])).
 
 ?DOC("""
 Takes what the request costs of a limit of `concurrency`, until `release/2` of the permit or the end of the
@@ -313,10 +302,10 @@ Raises `system_limit` where there are 2 ^ 24 permits.
 """).
 -spec acquire(Limiter :: limiter(), Key :: key(), Opts :: ask()) -> {ok, permit()} | refused().
 acquire(Limiter, Key, Opts) ->
-    acquire(Limiter, Key, Opts, ?CALL(acquire, [Limiter, Key, Opts])).
+    Call = ?CALL(acquire, [Limiter, Key, Opts]),
+    acquire(Limiter, Key, erlmcp_native_limiter_options:ask(Opts, 3, Call), Call).
 
-acquire(Limiter, Key, Opts, Call) ->
-    {Cost, Priority} = erlmcp_native_limiter_options:ask(Opts, 3, Call),
+acquire(Limiter, Key, {Cost, Priority}, Call) ->
     Acquire = fun(External) ->
         erlmcp_native_nif:limiter_acquire(Limiter, Key, Cost, Priority, External)
     end,
@@ -339,7 +328,7 @@ As `with/4` of a cost of 1 and the priority `normal`.
 """).
 -spec with(Limiter :: limiter(), Key :: key(), Fun :: fun(() -> T)) -> {ok, T} | refused().
 with(Limiter, Key, Fun) ->
-    with(Limiter, Key, Fun, #{}, ?CALL(with, [Limiter, Key, Fun])).
+    with(Limiter, Key, Fun, {1, 1}, ?CALL(with, [Limiter, Key, Fun])).
 
 ?DOC("""
 Calls the fun with a permit of the key, which is given back when it returns or raises.
@@ -347,12 +336,11 @@ Calls the fun with a permit of the key, which is given back when it returns or r
 -spec with(Limiter :: limiter(), Key :: key(), Fun :: fun(() -> T), Opts :: ask()) ->
     {ok, T} | refused().
 with(Limiter, Key, Fun, Opts) ->
-    with(Limiter, Key, Fun, Opts, ?CALL(with, [Limiter, Key, Fun, Opts])).
+    Call = ?CALL(with, [Limiter, Key, Fun, Opts]),
+    with(Limiter, Key, Fun, erlmcp_native_limiter_options:ask(Opts, 4, Call), Call).
 
-with(Limiter, Key, Fun, Opts, Call) when is_function(Fun, 0) ->
-    %% Reading the options: they are the fourth argument here.
-    _ = erlmcp_native_limiter_options:ask(Opts, 4, Call),
-    case acquire(Limiter, Key, Opts, Call) of
+with(Limiter, Key, Fun, Ask, Call) when is_function(Fun, 0) ->
+    case acquire(Limiter, Key, Ask, Call) of
         {ok, Permit} ->
             try
                 {ok, Fun()}
@@ -363,7 +351,7 @@ with(Limiter, Key, Fun, Opts, Call) when is_function(Fun, 0) ->
         Refused ->
             Refused
     end;
-with(_Limiter, _Key, _Fun, _Opts, Call) ->
+with(_Limiter, _Key, _Fun, _Ask, Call) ->
     erlmcp_native_error:badarg(Call, 3, "not a fun without arguments").
 
 ?DOC("""
@@ -421,6 +409,8 @@ emit(Event, Measurements, {Limiter, Key}) ->
     erlmcp_native_events:emit([limiter, Event], Measurements, #{limiter => Limiter, key => Key}).
 
 -spec wrong(atom(), erlmcp_native_error:call()) -> no_return().
+wrong(invalid_limiter, {_, check_all, _} = Call) ->
+    erlmcp_native_error:badarg(Call, 1, "one is not a limiter of this node, or it has gone");
 wrong(invalid_limiter, Call) ->
     erlmcp_native_error:badarg(Call, 1, "not a limiter of this node, or it has gone");
 wrong(unsupported, Call) ->
