@@ -89,7 +89,7 @@
     limiter_blocked_for/3,
     limiter_check/2,
     limiter_check/5,
-    limiter_check_all/3,
+    limiter_check_all/4,
     limiter_delete/1,
     limiter_info/1,
     limiter_names/0,
@@ -226,7 +226,7 @@
     limiter_blocked_for/3,
     limiter_check/2,
     limiter_check/5,
-    limiter_check_all/3,
+    limiter_check_all/4,
     limiter_delete/1,
     limiter_info/1,
     limiter_names/0,
@@ -318,10 +318,10 @@ limiter_check(_Limiter, _Key) -> ?nif_stub.
     limiter_answer(Left :: non_neg_integer()).
 limiter_check(_Limiter, _Key, _Cost, _Priority, _External) -> ?nif_stub.
 
--spec limiter_check_all(
-    [{limiter(), term()} | {limiter(), term(), binary()}, ...], pos_integer(), 0..2
-) -> limiter_answer(Left :: non_neg_integer()).
-limiter_check_all(_Limits, _Cost, _Priority) -> ?nif_stub.
+%% Externals are of all keys or of none.
+-spec limiter_check_all([{limiter(), term()}, ...], pos_integer(), 0..2, [binary()]) ->
+    limiter_answer(Left :: non_neg_integer()).
+limiter_check_all(_Limits, _Cost, _Priority, _Externals) -> ?nif_stub.
 
 -spec limiter_delete(limiter()) -> boolean().
 limiter_delete(_Limiter) -> ?nif_stub.

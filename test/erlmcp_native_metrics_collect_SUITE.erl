@@ -471,7 +471,6 @@ standard_families(_) ->
     ?m:dec({erlmcp_queue_size, [main]}),
     ?m:observe({erlmcp_queue_wait_seconds, [main]}, 1),
     ?m:inc({erlmcp_connections_total, [http]}),
-    ?m:inc({erlmcp_rate_limit_exceeded_total, [global]}),
     ?m:set(erlmcp_healthy, 0),
     [
         ?assert(byte_size(erlmcp_native_nif:metrics_encode(Format, ?m:collect())) > 1000)
@@ -490,7 +489,7 @@ without_standard_families(_) ->
 
 vm(_) ->
     Families = ?m:collect(),
-    ?assertEqual(0, lists:sum([failures(Name, Reason) || Name <- [erlmcp_vm, erlmcp_memory, erlmcp_native_memory, erlmcp_caches], Reason <- [raised, timeout, invalid, clash]])),
+    ?assertEqual(0, lists:sum([failures(Name, Reason) || Name <- [erlmcp_vm, erlmcp_memory, erlmcp_native_memory, erlmcp_caches, erlmcp_limiters], Reason <- [raised, timeout, invalid, clash]])),
     Value = fun(Name, Labels) ->
         {_, _, _, _, _, _, Series} = family(Name, Families),
         {_, V, _, _} = lists:keyfind(Labels, 1, Series),

@@ -227,10 +227,10 @@ check_all(Limits, Opts) ->
 check_all(Limits, Opts, Call) ->
     {Cost, Priority} = erlmcp_native_limiter_options:ask(Opts, 2, Call),
     Again = fun(_) ->
-        Parts = [{Limiter, Key, external(Key)} || {Limiter, Key} <- Limits],
-        erlmcp_native_nif:limiter_check_all(Parts, Cost, Priority)
+        Externals = [external(Key) || {_, Key} <- Limits],
+        erlmcp_native_nif:limiter_check_all(Limits, Cost, Priority, Externals)
     end,
-    case erlmcp_native_nif:limiter_check_all(Limits, Cost, Priority) of
+    case erlmcp_native_nif:limiter_check_all(Limits, Cost, Priority, []) of
         invalid_value ->
             erlmcp_native_error:badarg(Call, 1, "not a list of 1 to 16 pairs of limiter and key");
         Answer ->

@@ -13,7 +13,7 @@
 families() ->
     Standard = [
         Opts
-     || is_on(), Opts <- requests() ++ sessions() ++ limits() ++ pools()
+     || is_on(), Opts <- requests() ++ sessions() ++ pools()
     ],
     Call = {erlmcp_native_metrics, new, []},
     [erlmcp_native_metrics_options:family(Opts, Call) || Opts <- own() ++ Standard].
@@ -72,12 +72,6 @@ sessions() ->
         gauge(erlmcp_max_connections, [transport], "Connections that may be open."),
         (gauge(erlmcp_active_sessions, [], "Sessions that are open."))#{type => up_down_counter},
         gauge(erlmcp_healthy, [], "0 where something says that it does not work.")
-    ].
-
-limits() ->
-    [
-        counter(erlmcp_rate_limit_exceeded_total, [limiter], "Requests that a rate limiter refused."),
-        counter(erlmcp_rate_limit_allowed_total, [limiter], "Requests that a rate limiter let pass.")
     ].
 
 pools() ->

@@ -87,22 +87,29 @@ impl<'a> Lock<'a> {
 
 type Handles = SmallVec<[(u64, ErlNifTerm, ErlNifTerm); 4]>;
 
-/// The handles, keys and external forms of `[{Limiter, Key} | {Limiter, Key, External}]`.
+/// The handles and keys of `[{Limiter, Key}]`, and of each the external form that is at its place in
+/// another list, if any.
 ///
 /// # Safety
-/// `env` must be the calling environment and `list` a term of it.
-unsafe fn read(env: *mut ErlNifEnv, list: ErlNifTerm) -> Result<Handles, Fault> {
+/// `env` must be the calling environment and the lists terms of it.
+unsafe fn read(
+    env: *mut ErlNifEnv,
+    list: ErlNifTerm,
+    externals: ErlNifTerm,
+) -> Result<Handles, Fault> {
     let mut handles = Handles::new();
-    let mut list = list;
+    let (mut list, mut externals) = (list, externals);
     // SAFETY: the caller's promise.
     unsafe {
         while let Some((head, tail)) = cell(env, list) {
-            let none = atoms::none().as_c_arg();
-            let pair = tuple::<2>(env, head).map(|[limiter, key]| [limiter, key, none]);
-            let part = pair.or_else(|| tuple::<3>(env, head));
-            let [limiter, key, external] = part
+            let [limiter, key] = tuple::<2>(env, head)
                 .filter(|_| handles.len() < MOST)
                 .ok_or(Fault::Wrong(atoms::invalid_value()))?;
+            let external = cell(env, externals).map(|(external, rest)| {
+                externals = rest;
+                external
+            });
+            let external = external.unwrap_or(externals);
             handles.push((LIMITERS.handle_of(env, limiter)?, key, external));
             list = tail;
         }
@@ -115,13 +122,13 @@ unsafe fn read(env: *mut ErlNifEnv, list: ErlNifTerm) -> Result<Handles, Fault> 
 
 unsafe fn check_all(
     env: *mut ErlNifEnv,
-    args: &[ErlNifTerm; 3],
+    args: &[ErlNifTerm; 4],
     _is_dirty: bool,
 ) -> Result<ErlNifTerm, Fault> {
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
         let (cost, priority) = read_ask(env, args[1], args[2])?;
-        let handles = read(env, args[0])?;
+        let handles = read(env, args[0], args[3])?;
         let section = sections::enter();
         let mut locks = SmallVec::<[Lock; 4]>::new();
         let mut parts = SmallVec::<[Part; 4]>::new();
@@ -192,4 +199,4 @@ unsafe fn check_all(
         })
     }
 }
-tried_nif!("limiter_check_all", 3, check_all);
+tried_nif!("limiter_check_all", 4, check_all);
