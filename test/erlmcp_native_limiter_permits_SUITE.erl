@@ -163,7 +163,7 @@ owners_killed_at_random(_) ->
     end,
     Priority = process_flag(priority, high),
     ok = kill(1000, [spawn(Loop) || _ <- lists:seq(1, 24)], Loop),
-    normal = process_flag(priority, Priority),
+    high = process_flag(priority, Priority),
     wait_until(fun() -> maps:get(keys, ?m:info(Limiter)) =:= 0 end),
     ?assertEqual({ok, 8}, ?m:peek(Limiter, hot)).
 
