@@ -58,7 +58,7 @@ impl Fixture {
     }
 
     fn take(&mut self, owner: u64) {
-        match self.pool.checkout(want(owner), self.now, || Some(())) {
+        match self.pool.checkout(want(owner), self.now, |_| Some(())) {
             Answer::Granted { lease, .. } => self.held.push_back(lease),
             answer => panic!("{answer:?}"),
         }
@@ -67,7 +67,7 @@ impl Fixture {
     /// Waits, with the place in `waiting` as the message.
     fn wait(&mut self, owner: u64, deadline: u64) -> Answer<u32> {
         let message = self.waiting.len() as u64;
-        let watch = || Some(());
+        let watch = |_| Some(());
         let answer = self
             .pool
             .wait(want(owner), message, deadline, self.now, watch);
@@ -148,7 +148,7 @@ fn many_out_of_time_hold_nobody_up() {
             waited
         }
     );
-    for lease in it.waiting[cancelled..1_000].to_vec() {
+    for lease in it.waiting[cancelled..1_000].iter().copied() {
         assert_eq!(it.pool.cancel(lease, it.now), Answer::Timeout);
     }
     assert_eq!(it.pool.counts.timeouts, 1_000);
@@ -245,6 +245,31 @@ fn many_leases_of_the_dead_come_back() {
     assert_eq!((it.pool.in_use(), it.pool.owners()), (0, 0));
     assert_eq!(it.pool.counts.reclaimed, 10_000);
     assert!(parts > 1);
+}
+
+/// What was kept of owners that have ended is for new ones, and not without bound.
+#[test]
+fn what_is_kept_of_the_dead_is_bounded() {
+    let mut it = Fixture::new(
+        Config {
+            concurrency: 10_000,
+            ..config()
+        },
+        1,
+    );
+    (0..1_000).for_each(|owner| it.take(owner));
+    (0..1_000).for_each(|owner| it.pool.died(owner, it.now));
+    let is_end = |effect: &Effect<Test>| matches!(effect, Effect::Ended(Some(()), None));
+    let ended = it.pool.effects().drain(..).filter(is_end).count();
+    let mut spare = 0;
+    for owner in 1_000..2_000 {
+        it.pool.checkout(want(owner), it.now, |kept| {
+            spare += usize::from(kept.is_some());
+            Some(())
+        });
+    }
+    assert!(0 < spare && spare < 1_000);
+    assert_eq!(ended + spare, 1_000);
 }
 
 /// Room under the limit is room, also where a worker's end made it.

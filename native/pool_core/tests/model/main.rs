@@ -2,6 +2,7 @@
 //! does. And of the naive one, where it is easily seen, it is checked that it keeps what a pool
 //! promises.
 
+mod keeping;
 mod naive;
 
 use naive::{Lease, Naive, State, Told};
@@ -10,6 +11,7 @@ use pool_core::pool::{Answer, Config, Effect, Mode, Pool, Shell, Want, WorkerSta
 use proptest::prelude::Strategy as _;
 use proptest::prelude::*;
 use proptest::sample::Index;
+use std::cell::Cell;
 use std::collections::HashSet;
 use sync_core::combining::Combine;
 
@@ -132,6 +134,8 @@ fn pause() -> impl proptest::strategy::Strategy<Value = u64> {
         10 => Just(1),
         10 => 1..MS / 4,
         3 => MS..2 * MS,
+        2 => Just(MS),
+        1 => Just(50 * MS),
         2 => 10 * MS..60 * MS,
     ]
 }
@@ -212,11 +216,16 @@ impl Both {
 
     fn step(&mut self, step: Step) -> Checked {
         let now = self.now;
+        let given = Cell::new(None);
+        self.naive.given = None;
         match step {
             Step::Checkout(owner, priority, key) => {
                 let want = self.want(owner, priority, key);
                 let others_may_be_passed = self.naive.waiting() == 0 || self.naive.may_pass(now);
-                let answer = self.pool.checkout(want, now, || Some(want.owner));
+                let answer = self.pool.checkout(want, now, |spare| {
+                    given.set(spare);
+                    Some(want.owner)
+                });
                 let lease = self.new_lease(&answer)?;
                 if matches!(answer, Answer::Granted { .. }) {
                     prop_assert!(others_may_be_passed);
@@ -226,7 +235,10 @@ impl Both {
             Step::Wait(owner, priority, key, timeout) => {
                 let want = self.want(owner, priority, key);
                 let (message, deadline) = (self.message(), now.saturating_add(timeout));
-                let watch = || Some(want.owner);
+                let watch = |spare| {
+                    given.set(spare);
+                    Some(want.owner)
+                };
                 let answer = self.pool.wait(want, message, deadline, now, watch);
                 let lease = self.new_lease(&answer)?;
                 let waits = (message, deadline);
@@ -238,11 +250,15 @@ impl Both {
                     priority: 0,
                     key: 0,
                 };
+                let watch = |spare| {
+                    given.set(spare);
+                    None
+                };
                 let (answer, expected) = if waits {
-                    let answer = self.pool.wait(want, 0, NEVER, now, || None);
+                    let answer = self.pool.wait(want, 0, NEVER, now, watch);
                     (answer, self.naive.wait(want, (0, NEVER), now, false, 0))
                 } else {
-                    let answer = self.pool.checkout(want, now, || None);
+                    let answer = self.pool.checkout(want, now, watch);
                     (answer, self.naive.checkout(want, now, false, 0))
                 };
                 prop_assert_eq!(answer, expected);
@@ -357,6 +373,7 @@ impl Both {
             }
             Step::Demand => prop_assert_eq!(self.pool.demand(), self.naive.demand()),
         }
+        prop_assert_eq!(given.get(), self.naive.given);
         Ok(())
     }
 
@@ -516,8 +533,8 @@ fn told(effect: Effect<Test>) -> Vec<Told> {
         Effect::Drained => vec![Told::Drained],
         Effect::Unused => vec![Told::Unused],
         Effect::Ended(watch, worker) => {
-            let watch = watch.map(Told::Watch);
-            watch.into_iter().chain(worker.map(Told::Worker)).collect()
+            assert_eq!(watch, None, "kept for others");
+            worker.map(Told::Ended).into_iter().collect()
         }
         Effect::More(_) => unreachable!("no owner has so many"),
     }

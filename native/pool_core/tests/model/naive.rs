@@ -5,7 +5,7 @@ use pool_core::codel::Codel;
 use pool_core::gradient::Gradient;
 use pool_core::latency::Latency;
 use pool_core::leases;
-use pool_core::pool::{Answer, Config, Counts, Mode, Retired, Want, Why};
+use pool_core::pool::{Answer, Config, Counts, Mode, Want, Why};
 use std::collections::BTreeSet;
 
 /// So many of those who wait are told something in one step.
@@ -61,9 +61,8 @@ pub enum Told {
     Grow,
     Drained,
     Unused,
-    /// A watch or a worker is not needed any more.
-    Watch(u64),
-    Worker(u32),
+    /// A worker is not needed any more.
+    Ended(u32),
 }
 
 pub struct Naive {
@@ -73,13 +72,16 @@ pub struct Naive {
     pub leases: Vec<Lease>,
     /// Those that are watched.
     pub owners: BTreeSet<u64>,
+    /// What was kept of owners that have ended, and the last that was given to another.
+    spare: Vec<u64>,
+    pub given: Option<u64>,
     pub counts: Counts,
     pub told: Vec<Told>,
     ready: Ready,
     codel: Option<Codel>,
     pub adaptive: Option<Gradient>,
-    is_growing: bool,
-    is_told: bool,
+    pub is_growing: bool,
+    pub is_told: bool,
 }
 
 impl Worker {
@@ -99,6 +101,8 @@ impl Naive {
             workers: Vec::new(),
             leases: Vec::new(),
             owners: BTreeSet::new(),
+            spare: Vec::new(),
+            given: None,
             counts: Counts::default(),
             told: Vec::new(),
             ready: Ready::new(config.strategy, config.seed),
@@ -165,7 +169,7 @@ impl Naive {
         (0..self.leases.len()).filter(is_waiting).min_by_key(order)
     }
 
-    fn change(&mut self, index: usize, change: impl FnOnce(&mut Worker)) {
+    pub fn change(&mut self, index: usize, change: impl FnOnce(&mut Worker)) {
         let (room, load) = (
             self.room_of(&self.workers[index]),
             self.workers[index].in_use,
@@ -257,11 +261,13 @@ impl Naive {
         }
     }
 
+    /// A new owner gets what was kept of one that has ended.
     fn watch(&mut self, owner: u64, is_alive: bool) -> bool {
-        if is_alive {
-            self.owners.insert(owner);
+        if self.owners.contains(&owner) {
+            return true;
         }
-        self.owners.contains(&owner)
+        self.given = self.spare.pop();
+        is_alive && self.owners.insert(owner)
     }
 
     pub fn wait(
@@ -319,7 +325,7 @@ impl Naive {
         self.leases[index].state = state;
     }
 
-    fn serve(&mut self, now: u64) {
+    pub fn serve(&mut self, now: u64) {
         for _ in 0..AT_ONCE {
             let Some(head) = self.head() else {
                 return;
@@ -512,7 +518,7 @@ impl Naive {
         self.retire_if_due(worker);
     }
 
-    fn retire_if_due(&mut self, worker: usize) {
+    pub fn retire_if_due(&mut self, worker: usize) {
         let it = &self.workers[worker];
         if (it.is_retiring || it.uses >= it.most_uses) && it.is_idle() {
             self.change(worker, |it| it.is_away = true);
@@ -526,7 +532,7 @@ impl Naive {
         self.told.push(told);
     }
 
-    fn settle(&mut self) {
+    pub fn settle(&mut self) {
         if self.is_told || self.unsettled() > 0 {
             return;
         }
@@ -561,100 +567,12 @@ impl Naive {
             self.serve(now);
         }
         if self.owners.remove(&owner) {
-            self.told.push(Told::Watch(owner));
+            self.spare.push(owner);
         }
         self.settle();
     }
 
     fn newest_of(&self, owner: u64) -> Option<usize> {
         self.leases.iter().rposition(|it| it.owner == owner)
-    }
-
-    pub fn add(&mut self, worker: u32, most_uses: u64, now: u64, number: u64) -> bool {
-        if self.mode == Mode::Closed || self.workers.len() >= self.config.max as usize {
-            return false;
-        }
-        self.workers.push(Worker {
-            number,
-            worker,
-            is_away: true,
-            is_retiring: false,
-            uses: 0,
-            most_uses,
-            in_use: 0,
-            idle_since: now,
-            latency: Latency::default(),
-        });
-        self.change(self.workers.len() - 1, |it| it.is_away = false);
-        self.serve(now);
-        true
-    }
-
-    pub fn remove(&mut self, number: u64, now: u64) -> bool {
-        let Some(index) = self.find_worker(number) else {
-            return false;
-        };
-        self.change(index, |it| it.is_away = true);
-        let worker = self.workers.remove(index);
-        self.told.push(Told::Worker(worker.worker));
-        self.serve(now);
-        self.settle();
-        true
-    }
-
-    pub fn retire(&mut self, number: u64, now: u64) -> Option<Retired> {
-        let index = self.find_worker(number)?;
-        if self.workers[index].in_use > 0 {
-            self.change(index, |it| it.is_retiring = true);
-            return Some(Retired::Retiring);
-        }
-        self.remove(number, now);
-        Some(Retired::Removed)
-    }
-
-    pub fn take_away(&mut self, number: u64) -> Option<bool> {
-        let index = self.find_worker(number)?;
-        if !self.workers[index].is_idle() || self.waiting() > 0 {
-            return Some(false);
-        }
-        self.change(index, |it| it.is_away = true);
-        Some(true)
-    }
-
-    pub fn take_away_if_idle(&mut self, number: u64, longer: u64, now: u64) -> bool {
-        let index = self.find_worker(number);
-        let is_due = index.is_some_and(|index| now - self.workers[index].idle_since > longer);
-        is_due && self.take_away(number) == Some(true)
-    }
-
-    pub fn bring_back(&mut self, number: u64, now: u64) -> bool {
-        let Some(index) = self.find_worker(number) else {
-            return false;
-        };
-        if self.workers[index].is_away {
-            self.change(index, |it| it.is_away = false);
-            self.retire_if_due(index);
-            self.serve(now);
-        }
-        true
-    }
-
-    pub fn set_mode(&mut self, mode: Mode, now: u64) {
-        if self.mode != Mode::Closed {
-            self.mode = mode;
-            self.is_told = false;
-            self.serve(now);
-            self.settle();
-        }
-    }
-
-    pub fn resize(&mut self, max: u32) {
-        self.config.max = max;
-        self.is_growing = false;
-    }
-
-    pub fn demand(&mut self) -> u32 {
-        self.is_growing = false;
-        self.waiting() as u32
     }
 }
