@@ -1,6 +1,6 @@
 //! Those who wait: lists that run through the leases.
 
-use super::{Lent, Shell};
+use super::types::{Lent, Shell};
 use crate::leases::Leases;
 use crate::slab::NONE;
 

@@ -184,7 +184,7 @@ impl<S: Shell> Pool<S> {
         let info = |index| {
             let lent = &self.lent[index];
             let held = now.saturating_sub(lent.since);
-            if lent.state != super::State::Held || held <= longer {
+            if lent.state != super::types::State::Held || held <= longer {
                 return None;
             }
             let cell = self.cells.find(lent.worker)?;
