@@ -211,7 +211,7 @@ judge(#model{results = Results, by_rate = ByRate} = Model) ->
     InARow = length(lists:takewhile(fun(R) -> R =:= failure end, Results)),
     Window = lists:sublist(Results, ?WINDOW),
     Failures = length([failure || failure <- Window]),
-    IsTooMuch = ByRate andalso length(Window) =:= ?WINDOW andalso Failures * 2 >= ?WINDOW,
+    IsTooMuch = ByRate andalso hd(Results) =:= failure andalso length(Window) =:= ?WINDOW andalso Failures * 2 >= ?WINDOW,
     if
         InARow >= ?FAILURES; IsTooMuch -> period(Model, {open, 0});
         true -> Model

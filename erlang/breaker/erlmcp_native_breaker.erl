@@ -75,9 +75,10 @@ Each change of state is an event `[breaker, state]` of `erlmcp_native_events`.
 %% `owner': the process with which it ends, or `none'; default: the caller.
 %% `failures': so many in a row open it, up to 100000; default: 5, or `infinity' where it is to open by
 %% a rate.
-%% `failure_rate': such a share of the calls in the window open it, more than 0 and up to 1.
-%% `slow_call': a call that takes longer is slow, whether it fails or not; `slow_rate': such a share of
-%% slow calls opens it; default: 1.0.
+%% `failure_rate': a failure opens it where such a share of the calls in the window has failed, more than 0
+%% and up to 1.
+%% `slow_call': a call that takes longer is slow, whether it fails or not; `slow_rate': a slow call opens it
+%% where such a share of those in the window is slow; default: 1.0.
 %% `window': the calls that rates are of: the last ones, up to 100000, or those that have ended in that
 %% time, up to a 20th shorter; default: `{count, 100}'.
 %% `minimum_calls': rates of fewer do not count; default: 10, or what the window holds if that is less.

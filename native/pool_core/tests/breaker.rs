@@ -95,8 +95,10 @@ fn rates_open_it_from_so_many_calls_on() {
     });
     run(&mut breaker, 0, &[Failure, Failure, Failure]);
     assert_eq!(breaker.state(), Closed);
-    // Also by a success, which is the fourth call.
+    // Not by a success, though it is the fourth call.
     run(&mut breaker, 0, &[Success]);
+    assert_eq!(breaker.state(), Closed);
+    run(&mut breaker, 0, &[Failure]);
     assert_eq!(changed(&mut breaker), [(Closed, Open, Cause::FailureRate)]);
 
     let mut breaker = machine(breaker.settings().clone());

@@ -173,14 +173,12 @@ impl Model {
         let share = |of: usize, most: Option<f64>| {
             most.is_some_and(|most| of as f64 / window.len() as f64 >= most)
         };
+        let (_, is_failure, is_slow) = *self.results.last().unwrap();
+        let failures = window.iter().filter(|(_, is, _)| *is).count();
+        let slow = window.iter().filter(|(.., is)| *is).count();
         window.len() as u32 >= settings.minimum_calls
-            && (share(
-                window.iter().filter(|(_, is, _)| *is).count(),
-                settings.failure_rate,
-            ) || share(
-                window.iter().filter(|(.., is)| *is).count(),
-                settings.slow_rate,
-            ))
+            && (is_failure && share(failures, settings.failure_rate)
+                || is_slow && share(slow, settings.slow_rate))
     }
 }
 

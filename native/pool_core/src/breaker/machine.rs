@@ -382,7 +382,8 @@ impl Machine {
         self.settings.slow_call.is_some_and(|most| took > most)
     }
 
-    /// What is too much, with one more call.
+    /// What is too much with one more call. Only a failure is a failure too many, and only a slow
+    /// call a slow one.
     fn exceeded(&mut self, failures: u32, is_failure: bool, is_slow: bool) -> Option<Cause> {
         let settings = &self.settings;
         let tally = self.window.as_mut().map(|window| {
@@ -394,9 +395,9 @@ impl Machine {
         }
         let tally = tally.filter(|tally| tally.calls >= u64::from(settings.minimum_calls))?;
         let is_above = |rate: f64, most: Option<f64>| most.is_some_and(|most| rate >= most);
-        if is_above(tally.failure_rate(), settings.failure_rate) {
+        if is_failure && is_above(tally.failure_rate(), settings.failure_rate) {
             Some(Cause::FailureRate)
-        } else if is_above(tally.slow_rate(), settings.slow_rate) {
+        } else if is_slow && is_above(tally.slow_rate(), settings.slow_rate) {
             Some(Cause::SlowRate)
         } else {
             None
