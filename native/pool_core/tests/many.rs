@@ -1,7 +1,7 @@
 //! What a random walk seldom comes to: many who wait, many leases, limits that meet.
 
 use pool_core::choice::Strategy;
-use pool_core::pool::{Answer, Config, Effect, Mode, Pool, Shell, Want};
+use pool_core::pool::{Answer, Config, Effect, Mode, Pool, Retired, Shell, Want, Why};
 use std::collections::VecDeque;
 use sync_core::combining::Combine;
 
@@ -282,25 +282,46 @@ fn the_end_of_a_worker_is_room_under_the_limit() {
     let mut it = Fixture::new(config, 1);
     it.take(0);
     it.wait(1, NEVER);
-    let (one, other) = (
-        it.pool.add(1, u64::MAX, it.now),
-        it.pool.add(2, u64::MAX, it.now),
-    );
-    assert!(one.is_some() && other.is_some());
-    let told = it.told();
-    assert_eq!(told, it.waiting);
-    assert!(matches!(
-        it.pool.claim(told[0], None, it.now),
-        Answer::Granted { .. }
-    ));
-    assert_eq!(
-        it.wait(2, NEVER),
-        Answer::Overloaded,
-        "at once, though a worker is free"
-    );
+    it.wait(2, NEVER);
+    it.now += 2 * MS;
+    assert!(it.pool.add(1, u64::MAX, it.now).is_some());
+    assert_eq!(it.told(), it.waiting[..1]);
+    assert!(it.pool.add(2, u64::MAX, it.now).is_some());
+    assert_eq!(it.told(), [], "a worker is free, but two are used");
+    assert_eq!(it.wait(3, NEVER), Answer::Overloaded, "at once");
     assert!(it.pool.remove(it.workers[0], it.now));
-    it.take(3);
-    assert_eq!(it.pool.in_use(), 2);
+    assert_eq!(it.told(), it.waiting[1..]);
+}
+
+/// A worker that was to retire goes, although its next user has died before having it.
+#[test]
+fn a_use_that_never_began_does_not_keep_a_worker() {
+    let mut it = Fixture::new(config(), 1);
+    it.take(0);
+    it.wait(1, NEVER);
+    it.now += 2 * MS;
+    it.give_back();
+    assert_eq!(it.told(), it.waiting);
+    let retired = it.pool.retire(it.workers[0], it.now);
+    assert_eq!(retired, Some(Retired::Retiring));
+    it.pool.died(1, it.now);
+    let is_told = |effect: &Effect<Test>| matches!(effect, Effect::Keeper(0, _, Why::Retire));
+    assert!(it.pool.effects().iter().any(is_told));
+    assert_eq!((it.pool.away(), it.pool.in_use()), (1, 0));
+}
+
+/// Nor does it count as one of the uses that a worker has.
+#[test]
+fn a_use_that_never_began_does_not_count() {
+    let mut it = Fixture::new(config(), 0);
+    it.wait(1, NEVER);
+    it.now += 2 * MS;
+    it.pool.add(0, 1, it.now);
+    assert_eq!(it.told(), it.waiting);
+    it.pool.died(1, it.now);
+    it.take(2);
+    it.give_back();
+    assert_eq!(it.pool.away(), 1, "it is used up");
 }
 
 /// Those above the target are turned away, and not the last one.
