@@ -389,9 +389,10 @@ pool_whereis(_Name) -> ?nif_stub.
 pool_checkout(_Pool, _Priority, _Key) -> ?nif_stub.
 
 %% As above, with a reference of make_ref/0 and milliseconds: where there is no worker the caller is
-%% sent the reference when it is to claim one by the lease. It is told for how long that may take.
+%% sent the reference when it is to claim one by the lease, of the pool of that handle. It is told for how
+%% long that may take.
 -spec pool_wait(pool(), 0..3, non_neg_integer() | none, reference(), timeout() | default) ->
-    pool_answer() | {wait, pool_lease(), timeout()} | timeout.
+    pool_answer() | {wait, pool_lease(), timeout(), pool()} | timeout.
 pool_wait(_Pool, _Priority, _Key, _Reference, _Timeout) -> ?nif_stub.
 
 %% After the reference was received. With `none' for one it does not go on waiting.

@@ -238,8 +238,9 @@ wait(Pool, Priority, Key, Timeout, Args) ->
     Ref = make_ref(),
     case ?NIF:pool_wait(Pool, Priority, Key, Ref, Timeout) of
         {ok, _Worker, _Lease} = Taken -> Taken;
-        {wait, Lease, infinity} -> await(Pool, Lease, Ref, infinity);
-        {wait, Lease, Left} -> await(Pool, Lease, Ref, now_ms() + Left);
+        %% By its name there may be another pool when it is claimed.
+        {wait, Lease, infinity, Handle} -> await(Handle, Lease, Ref, infinity);
+        {wait, Lease, Left, Handle} -> await(Handle, Lease, Ref, now_ms() + Left);
         Refused -> refused(Refused, Pool, Args)
     end.
 

@@ -145,10 +145,12 @@ unsafe fn wait(
             let now = nanoseconds();
             let timeout = timeout.unwrap_or(pool.checkout_timeout());
             let deadline = now.saturating_add(timeout);
-            (pool.wait(want, message, deadline, now, watch), timeout)
+            let answer = pool.wait(want, message, deadline, now, watch);
+            (answer, timeout, handle)
         })?;
         Ok(match answer {
-            (Answer::Waiting(lease), timeout) => {
+            // With the handle, since by the name there may be another pool when it is claimed.
+            (Answer::Waiting(lease), timeout, handle) => {
                 let parts = [
                     atoms::wait().as_c_arg(),
                     crate::boundary::make_integer(env, lease.cast_signed()),
@@ -156,10 +158,11 @@ unsafe fn wait(
                         u64::MAX => atoms::infinity().as_c_arg(),
                         timeout => enif_make_uint64(env, timeout / MS),
                     },
+                    enif_make_uint64(env, handle),
                 ];
-                enif_make_tuple_from_array(env, parts.as_ptr(), 3)
+                enif_make_tuple_from_array(env, parts.as_ptr(), 4)
             }
-            (answer, _) => answered(env, answer),
+            (answer, ..) => answered(env, answer),
         })
     }
 }
