@@ -75,7 +75,7 @@ the `limiter`, as the caller gave it, and the `key`.
 %% `algorithm': default: `token_bucket'.
 %% `max_keys': so many keys are remembered at most, up to 10^8; default: 10^6. Where more are active than
 %% that, the one that would be idle soonest is forgotten, and may then use what a new key may. (Of
-%% `concurrency' none is forgotten: a new key is refused.) A key takes some 32 to 64 bytes, 96 to 192 of a
+%% `concurrency' none is forgotten: a new key is refused.) A key takes some 64 bytes, and 192 of a
 %% `sliding_window'; what is not used is not taken.
 %% `block': default: `none'.
 %% `reserve': what only requests of that priority or a higher one may use, as a share of `burst' (of

@@ -216,7 +216,10 @@ impl Meter for Counts {
         }
         // More than the limit need not be known.
         let counted = ask.cost.min(plan.limit) as u32;
-        self.drop_oldest((self.sum + counted).saturating_sub(plan.limit as u32));
+        let excess = (self.sum + counted).saturating_sub(plan.limit as u32);
+        if excess > 0 {
+            self.drop_oldest(excess);
+        }
         self.counts[self.slice as usize % SLICES] += counted;
         self.sum += counted;
         Verdict::Taken {
