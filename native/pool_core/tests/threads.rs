@@ -53,7 +53,8 @@ impl Shared {
         let mut resets = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Wake((thread, number)) => self.mailboxes[thread].send(number).unwrap(),
+                // Who has come to its end gets none.
+                Effect::Wake((thread, number)) => drop(self.mailboxes[thread].send(number)),
                 Effect::Keeper(_, worker, _) => resets.push(worker),
                 _ => (),
             }
