@@ -45,6 +45,8 @@ pub struct Pool<S: Shell> {
     adaptive: Option<Gradient>,
     /// Whether growth was asked for and the answer has not come.
     is_growing: bool,
+    /// Those who found no worker since then and did not wait.
+    missed: u32,
     /// Whether it was told that it is drained, or unused.
     is_told: bool,
     /// Of owners that have ended, for others.
@@ -91,6 +93,7 @@ impl<S: Shell> Pool<S> {
                 .adaptive
                 .map(|(min, max, initial)| Gradient::new(min, max, initial)),
             is_growing: false,
+            missed: 0,
             is_told: false,
             spare: Vec::new(),
             counts: Counts::default(),

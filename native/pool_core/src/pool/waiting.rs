@@ -23,6 +23,8 @@ impl<S: Shell> Pool<S> {
         }
         if deadline <= now {
             self.counts.timeouts += 1;
+            self.missed = self.missed.saturating_add(1);
+            self.ask_for_growth();
             return Answer::Timeout;
         }
         let spare = &mut self.spare;
@@ -36,12 +38,16 @@ impl<S: Shell> Pool<S> {
         lent.deadline = deadline;
         self.unsettled += 1;
         self.enqueue(lease, message, false);
+        self.ask_for_growth();
+        self.serve(now);
+        Answer::Waiting(self.lent.number(lease))
+    }
+
+    fn ask_for_growth(&mut self) {
         if !self.is_growing && self.cells.count() < self.config.max {
             self.is_growing = true;
             self.effects.push(Effect::Grow);
         }
-        self.serve(now);
-        Answer::Waiting(self.lent.number(lease))
     }
 
     fn enqueue(&mut self, lease: u32, message: S::Message, at_front: bool) {

@@ -145,10 +145,12 @@ impl<S: Shell> Pool<S> {
         self.is_growing = false;
     }
 
-    /// How many wait; growth is asked for again when somebody comes to wait.
+    /// How many wait, or found none since this was asked and would not wait; growth is asked for
+    /// again when the next one comes.
     pub fn demand(&mut self) -> u32 {
         self.is_growing = false;
-        self.waiting()
+        let missed = std::mem::take(&mut self.missed);
+        self.waiting().saturating_add(missed)
     }
 
     pub fn workers(&self, from: u32, now: u64) -> Page<WorkerInfo<S::Worker>> {

@@ -90,6 +90,6 @@ impl Naive {
 
     pub fn demand(&mut self) -> u32 {
         self.is_growing = false;
-        self.waiting() as u32
+        self.waiting() as u32 + std::mem::take(&mut self.missed)
     }
 }

@@ -81,6 +81,7 @@ pub struct Naive {
     codel: Option<Codel>,
     pub adaptive: Option<Gradient>,
     pub is_growing: bool,
+    pub missed: u32,
     pub is_told: bool,
 }
 
@@ -113,6 +114,7 @@ impl Naive {
                 .adaptive
                 .map(|(min, max, initial)| Gradient::new(min, max, initial)),
             is_growing: false,
+            missed: 0,
             is_told: false,
             config,
         }
@@ -284,6 +286,8 @@ impl Naive {
         }
         if deadline <= now {
             self.counts.timeouts += 1;
+            self.missed += 1;
+            self.ask_for_growth();
             return Answer::Timeout;
         }
         if !self.watch(want.owner, is_alive) {
@@ -300,12 +304,16 @@ impl Naive {
             message,
             worker: 0,
         });
+        self.ask_for_growth();
+        self.serve(now);
+        Answer::Waiting(lease)
+    }
+
+    fn ask_for_growth(&mut self) {
         if !self.is_growing && self.workers.len() < self.config.max as usize {
             self.is_growing = true;
             self.told.push(Told::Grow);
         }
-        self.serve(now);
-        Answer::Waiting(lease)
     }
 
     fn tell(&mut self, index: usize, state: State) {
