@@ -60,14 +60,13 @@ impl Breaker {
         clock::nanoseconds().saturating_sub(self.born)
     }
 
-    /// Calls `body` with the machine and the time. Also told is what has changed.
-    fn ask<R>(&self, body: impl FnOnce(&mut Inner, u64) -> R) -> Result<(R, Vec<Change>), Fault> {
+    /// Calls `body` with the machine. Also told is what has changed.
+    fn ask<R>(&self, body: impl FnOnce(&mut Inner) -> R) -> Result<(R, Vec<Change>), Fault> {
         let mut inner = tried(|| self.inner.try_lock())?;
-        let now = self.now();
         if !inner.watches.is_empty() {
             inner.hear_of_ends(self.born);
         }
-        let result = body(&mut inner, now);
+        let result = body(&mut inner);
         if !inner.watches.is_empty() {
             inner.forget_ended();
         }
@@ -254,13 +253,14 @@ unsafe fn enter(
     // SAFETY: the caller's promise.
     unsafe {
         BREAKERS.with(env, breaker, |breaker, section| {
-            match breaker.gate.enter(breaker.now()) {
+            let now = breaker.now();
+            match breaker.gate.enter(now) {
                 Some(Entry::Pass(began)) => Ok(admitted(env, breaker, Token::Pass(began))),
                 Some(Entry::Refused(left)) => {
                     breaker.refused.mark(section.thread(), 1);
                     Ok(refused(env, left))
                 }
-                _ => enter_machine(env, breaker, caller),
+                _ => enter_machine(env, breaker, caller, now),
             }
         })?
     }
@@ -274,10 +274,11 @@ unsafe fn enter_machine(
     env: *mut ErlNifEnv,
     breaker: &Breaker,
     caller: Option<ErlNifPid>,
+    now: u64,
 ) -> Result<ErlNifTerm, Fault> {
     // SAFETY: the caller's promise.
     unsafe {
-        let (entry, changes) = breaker.ask(|inner, now| {
+        let (entry, changes) = breaker.ask(|inner| {
             let entry = inner.machine.enter(now);
             if let Entry::Probe(number) = entry {
                 let pid = caller.unwrap_or_else(|| own_pid(env));
@@ -380,16 +381,15 @@ unsafe fn leave(
         };
         BREAKERS.with(env, args[0], |breaker, section| {
             let token = breaker.token_of(token);
+            let now = breaker.now();
             if let (Token::Pass(began), Outcome::Success) = (token, outcome) {
-                let now = breaker.now();
                 let is_slow = now.saturating_sub(began) > breaker.slow_call;
                 if !is_slow && breaker.gate.is_nothing(began, now) {
                     breaker.succeeded.mark(section.thread(), 1);
                     return Ok(atoms::ok().as_c_arg());
                 }
             }
-            let (left, changes) =
-                breaker.ask(|inner, now| inner.machine.leave(token, outcome, now))?;
+            let (left, changes) = breaker.ask(|inner| inner.machine.leave(token, outcome, now))?;
             let left = match left {
                 Left::Counted => atoms::ok(),
                 Left::Stale => atoms::stale(),
@@ -436,7 +436,8 @@ unsafe fn force(
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
         BREAKERS.with(env, args[0], |breaker, _| {
-            let (_, changes) = breaker.ask(|inner, now| {
+            let now = breaker.now();
+            let (_, changes) = breaker.ask(|inner| {
                 let machine = &mut inner.machine;
                 match to {
                     To::Closed if machine.state() == StateName::Closed => {}
@@ -459,7 +460,8 @@ unsafe fn current(
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
         BREAKERS.with(env, args[0], |breaker, _| {
-            let (report, changes) = breaker.ask(|inner, now| inner.machine.report(now))?;
+            let now = breaker.now();
+            let (report, changes) = breaker.ask(|inner| inner.machine.report(now))?;
             let state = state(report.state).as_c_arg();
             Ok(answer(env, breaker, &changes, state))
         })?
@@ -475,8 +477,9 @@ unsafe fn info(
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
         BREAKERS.with(env, args[0], |breaker, _| {
+            let now = breaker.now();
             let ((report, memory), changes) =
-                breaker.ask(|inner, now| (inner.machine.report(now), inner.machine.memory()))?;
+                breaker.ask(|inner| (inner.machine.report(now), inner.machine.memory()))?;
             let memory = memory + size_of::<Breaker>();
             let info = described(env, breaker, &report, memory);
             Ok(answer(env, breaker, &changes, info))

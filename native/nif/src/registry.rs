@@ -4,6 +4,7 @@ use crate::atoms;
 use crate::boundary::{immediate, small, word};
 use crate::owner::Owner;
 use crate::tried::{tried, Fault};
+use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 use rustler::sys::*;
 use rustler::types::atom::Atom;
@@ -16,7 +17,7 @@ use sync_core::sections::{self, Section};
 pub struct Registry<T: 'static> {
     pub handles: Handles<T>,
     /// The handles of those that have a name. One whose handle leads nowhere is gone.
-    names: LazyLock<RwLock<HashMap<u64, u64>>>,
+    names: LazyLock<RwLock<HashMap<u64, u64, RandomState>>>,
     /// What a term that stands for none is answered with.
     unknown: fn() -> Atom,
 }
