@@ -17,8 +17,9 @@
 -export([init/1, handle_call/3, handle_cast/2]).
 -export_type([limiter/0, opts/0]).
 
-%% So many in a second, which should divide its nanoseconds, so many at once, and for so many keys.
--type opts() :: #{rate := pos_integer(), burst := pos_integer(), keys := pos_integer()}.
+%% So many in so many milliseconds, whose nanoseconds they should divide, so many at once, and for so
+%% many keys.
+-type opts() :: #{limit := pos_integer(), per := pos_integer(), burst := pos_integer(), keys := pos_integer()}.
 -record(limiter, {
     table :: ets:tid(),
     interval :: pos_integer(),
@@ -29,7 +30,6 @@
 }).
 -opaque limiter() :: #limiter{}.
 
--define(SECOND, 1_000_000_000).
 -define(MILLISECOND, 1_000_000).
 -define(DEAD, -1).
 
@@ -87,8 +87,8 @@ add(#limiter{table = Table, keys = Keys, sweeper = Sweeper} = Limiter, Key, Cost
 keys(#limiter{table = Table}) ->
     ets:info(Table, size).
 
-init(#{rate := Rate, burst := Burst, keys := Keys}) ->
-    Interval = max(1, ?SECOND div Rate),
+init(#{limit := Limit, per := Per, burst := Burst, keys := Keys}) ->
+    Interval = max(1, Per * ?MILLISECOND div Limit),
     {ok, #limiter{
         table = ets:new(?MODULE, [set, public, {read_concurrency, true}]),
         interval = Interval,

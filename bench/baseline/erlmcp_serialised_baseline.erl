@@ -4,17 +4,17 @@
 -module(erlmcp_serialised_baseline).
 -behaviour(gen_server).
 
--export([start_limiter/2, check/2, start_breaker/2, call/2, stop/1]).
+-export([start_limiter/1, check/2, start_breaker/2, call/2, stop/1]).
 -export([init/1, handle_call/3, handle_cast/2]).
 
 -type bucket() :: {Tokens :: float(), Since :: integer()}.
 -record(limiter, {rate :: float(), burst :: pos_integer(), buckets = #{} :: #{term() => bucket()}}).
 -record(breaker, {most :: pos_integer(), open :: pos_integer(), failures = 0 :: non_neg_integer(), until = none :: integer() | none}).
 
-%% So many in a second, and so many at once.
--spec start_limiter(pos_integer(), pos_integer()) -> {ok, pid()}.
-start_limiter(Rate, Burst) ->
-    gen_server:start_link(?MODULE, #limiter{rate = Rate / 1.0e9, burst = Burst}, []).
+%% So many in so many milliseconds, and so many at once.
+-spec start_limiter(#{limit := pos_integer(), per := pos_integer(), burst := pos_integer()}) -> {ok, pid()}.
+start_limiter(#{limit := Limit, per := Per, burst := Burst}) ->
+    gen_server:start_link(?MODULE, #limiter{rate = Limit / (Per * 1.0e6), burst = Burst}, []).
 
 %% So many failures in a row open it for so many milliseconds.
 -spec start_breaker(pos_integer(), pos_integer()) -> {ok, pid()}.

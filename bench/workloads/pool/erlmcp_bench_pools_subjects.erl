@@ -80,34 +80,35 @@ native(Strategy) ->
         role => variant,
         version => erlmcp_bench_suite:version(erlmcp_native),
         start => fun(Size) ->
-            Name = unique(),
             {ok, Pid} = erlmcp_native_pool:start_link(#{
-                name => Name,
+                name => unique(),
                 worker => {erlmcp_bench_pools_worker, []},
                 min => Size,
                 max => Size,
-                strategy => Strategy
+                strategy => Strategy,
+                start => all
             }),
-            ok = until(fun() -> maps:get(idle, erlmcp_native_pool:status(Name)) =:= Size end),
-            {Name, Pid}
+            {erlmcp_native_pool:handle(Pid), Pid}
         end,
-        stop => fun({Name, _}) -> erlmcp_native_pool:stop(Name) end,
-        pair => fun({Name, _}) -> native_pair(Name, Strategy) end,
-        checkout => fun({Name, _}, Timeout) -> native_checkout(Name, Timeout) end,
-        checkin => fun({Name, _}, Lease) -> erlmcp_native_pool:checkin(Name, Lease) end,
+        stop => fun({Pool, _}) -> erlmcp_native_pool:stop(Pool) end,
+        pair =>
+            case Strategy of
+                hash -> fun({Pool, _}) -> native_pair_by_key(Pool) end;
+                _ -> fun({Pool, _}) -> native_pair(Pool) end
+            end,
+        checkout => fun({Pool, _}, Timeout) -> erlmcp_native_pool:checkout(Pool, #{timeout => Timeout}) end,
+        checkin => fun({Pool, _}, Lease) -> erlmcp_native_pool:checkin(Pool, Lease) end,
         mailbox => fun({_, Pid}) -> waiting_messages([Pid]) end,
         reclaims => true
     }.
 
-native_pair(Pool, hash) ->
-    {ok, _, Lease} = erlmcp_native_pool:checkout(Pool, #{key => key}),
-    erlmcp_native_pool:checkin(Pool, Lease);
-native_pair(Pool, _) ->
+native_pair(Pool) ->
     {ok, _, Lease} = erlmcp_native_pool:checkout(Pool),
     erlmcp_native_pool:checkin(Pool, Lease).
 
-native_checkout(Pool, Timeout) ->
-    erlmcp_native_pool:checkout(Pool, #{timeout => Timeout}).
+native_pair_by_key(Pool) ->
+    {ok, _, Lease} = erlmcp_native_pool:checkout(Pool, #{key => key}),
+    erlmcp_native_pool:checkin(Pool, Lease).
 
 -spec pure_erlang() -> subject().
 pure_erlang() ->
