@@ -46,6 +46,8 @@
     opts :: erlmcp_native_pool_options:checked(),
     mode = open :: open | suspended | draining,
     keepers = #{} :: #{pid() => #keeper{}},
+    %% How many of them there are of each state and purpose: they may be many thousands.
+    tally = #{} :: #{{atom(), purpose()} => non_neg_integer()},
     cells = #{} :: #{non_neg_integer() => pid()},
     %% Starts that wait for their time.
     retries = #{} :: #{reference() => {purpose(), non_neg_integer()}},
@@ -276,33 +278,26 @@ keeper_event({up, Cell, Worker, Took}, Pid, Keeper, State) ->
     Up = Keeper#keeper{state = up, cell = Cell, worker = Worker, since = Now},
     emit([worker, up], #{duration => Took}, #{worker => Worker}, State),
     surplus(
-        works_again(State#state{
-            keepers = (State#state.keepers)#{Pid := Up},
-            cells = (State#state.cells)#{Cell => Pid}
-        })
+        works_again(keep(Pid, Up, State#state{cells = (State#state.cells)#{Cell => Pid}}))
     );
-keeper_event(overdue, Pid, Keeper, #state{keepers = Keepers} = State) ->
+keeper_event(overdue, Pid, Keeper, State) ->
     %% It is about to be killed, unless it was done at the last moment.
-    State#state{keepers = Keepers#{Pid := Keeper#keeper{overdue = true}}};
+    keep(Pid, Keeper#keeper{overdue = true}, State);
 keeper_event({failed, Reason}, Pid, Keeper, State) ->
     failed(Reason, Keeper, stopping(Pid, Keeper, State));
 keeper_event({gone, Cause}, Pid, Keeper, State) ->
     gone(Cause, Keeper, stopping(Pid, Keeper, State)).
 
 %% What it still does does not matter to the pool.
-stopping(Pid, #keeper{cell = Cell} = Keeper, #state{keepers = Keepers, cells = Cells} = State) ->
-    State#state{
-        keepers = Keepers#{Pid := Keeper#keeper{state = stopping}},
-        cells = maps:remove(Cell, Cells)
-    }.
+stopping(Pid, #keeper{cell = Cell} = Keeper, #state{cells = Cells} = State) ->
+    keep(Pid, Keeper#keeper{state = stopping}, State#state{cells = maps:remove(Cell, Cells)}).
 
-keeper_ended(_Reason, Pid, #keeper{state = stopping}, #state{keepers = Keepers} = State) ->
-    State#state{keepers = maps:remove(Pid, Keepers)};
+keeper_ended(_Reason, Pid, #keeper{state = stopping}, State) ->
+    forget(Pid, State);
 keeper_ended(Reason, Pid, Keeper, State) ->
     %% Somebody killed it, or it has a fault: what it had goes with it.
     ok = bury(Pid, State),
-    #state{keepers = Keepers} = Stopped = stopping(Pid, Keeper, State),
-    Without = Stopped#state{keepers = maps:remove(Pid, Keepers)},
+    Without = forget(Pid, stopping(Pid, Keeper, State)),
     case Keeper of
         #keeper{state = starting, overdue = true} -> failed(timeout, Keeper, Without);
         #keeper{state = starting} -> failed({exit, Reason}, Keeper, Without);
@@ -383,26 +378,37 @@ delay(Failures, #state{opts = #{backoff := #{min := Least, max := Most}}}) ->
 total(#state{retries = Retries} = State) ->
     count(starting, State) + count(up, State) + map_size(Retries).
 
-count(Which, #state{keepers = Keepers}) ->
-    maps:fold(
-        fun
-            (_, #keeper{state = S}, N) when S =:= Which -> N + 1;
-            (_, _, N) -> N
+count(Which, State) ->
+    count(Which, min, State) + count(Which, growth, State).
+
+count(Which, Purpose, #state{tally = Tally}) ->
+    maps:get({Which, Purpose}, Tally, 0).
+
+keep(Pid, Keeper, #state{keepers = Keepers, tally = Tally} = State) ->
+    Others =
+        case Keepers of
+            #{Pid := Before} -> tally(Before, -1, Tally);
+            #{} -> Tally
         end,
-        0,
-        Keepers
-    ).
+    State#state{keepers = Keepers#{Pid => Keeper}, tally = tally(Keeper, 1, Others)}.
+
+forget(Pid, #state{keepers = Keepers, tally = Tally} = State) ->
+    {Keeper, Others} = maps:take(Pid, Keepers),
+    State#state{keepers = Others, tally = tally(Keeper, -1, Tally)}.
+
+tally(#keeper{state = Of, purpose = Purpose}, N, Tally) ->
+    maps:update_with({Of, Purpose}, fun(Count) -> Count + N end, N, Tally).
 
 fill(#state{opts = #{min := Min}} = State) ->
     start(max(0, Min - total(State)), min, 0, State).
 
 start(0, _Purpose, _Failures, State) ->
     State;
-start(N, Purpose, Failures, #state{pool = Pool, opts = Opts, keepers = Keepers} = State) ->
+start(N, Purpose, Failures, #state{pool = Pool, opts = Opts} = State) ->
     Config = #{manager => self(), pool => Pool, opts => Opts},
     {ok, Pid} = erlmcp_native_pool_keeper:start_link(Config),
     Keeper = #keeper{purpose = Purpose, failures = Failures},
-    start(N - 1, Purpose, Failures, State#state{keepers = Keepers#{Pid => Keeper}}).
+    start(N - 1, Purpose, Failures, keep(Pid, Keeper, State)).
 
 %% In the place of one that has gone.
 replace(Delay, Failures, #state{opts = #{min := Min}} = State) ->
@@ -455,9 +461,8 @@ grow(_N, Waiting, State) ->
     IsStarting = count(starting, State) > 0,
     State#state{batch = 1, asked = Waiting > 0 andalso IsStarting}.
 
-is_growing(#state{keepers = Keepers, retries = Retries}) ->
-    lists:any(fun(#keeper{state = S, purpose = P}) -> {S, P} =:= {starting, growth} end, maps:values(Keepers)) orelse
-        lists:any(fun({P, _}) -> P =:= growth end, maps:values(Retries)).
+is_growing(#state{retries = Retries} = State) ->
+    count(starting, growth, State) > 0 orelse lists:any(fun({P, _}) -> P =:= growth end, maps:values(Retries)).
 
 resize(Min, Max, #state{pool = Pool, opts = Opts} = State) ->
     _ = ?NIF:pool_resize(Pool, Max),
@@ -486,7 +491,7 @@ retire_one({_Rank, Cell}, #state{cells = Cells, keepers = Keepers} = State) ->
     #{Cell := Pid} = Cells,
     #{Pid := Keeper} = Keepers,
     ok = erlmcp_native_pool_keeper:retire(Pid, resize),
-    State#state{keepers = Keepers#{Pid := Keeper#keeper{state = retiring}}}.
+    keep(Pid, Keeper#keeper{state = retiring}, State).
 
 rank(idle) -> 0;
 rank(away) -> 1;
