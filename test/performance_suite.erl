@@ -8,6 +8,7 @@
 -export([all/0, suite/0, init_per_suite/1, end_per_suite/1]).
 -export([json_decode/1, json_encode/1, rpc_decode/1, rpc_reply/1, schema_validate/1]).
 -export([cache_calls/1, cache_observed/1, histogram_calls/1, histogram_observed/1, metrics/1, figures/1]).
+-export([pool_calls/1, pool_observed/1, breakers/1]).
 
 suite() ->
     [{timetrap, {minutes, 25}}].
@@ -24,6 +25,9 @@ all() ->
         histogram_calls,
         histogram_observed,
         metrics,
+        pool_calls,
+        pool_observed,
+        breakers,
         figures
     ].
 
@@ -91,6 +95,19 @@ metrics(Config) ->
     measured(metrics_record, [counter_by_handle, counter_by_labels, histogram_by_handle, gauge_by_handle], Config),
     measured(metrics_exposition, [exposition_1000_series, exposition_10000_series], Config),
     observed(metrics_unscraped, [unscraped_1m], native, Config).
+
+pool_calls(Config) ->
+    measured(pool_checkout, [checkout_of_10, checkout_of_100, checkout_of_1000], Config),
+    measured(pool_spawn, [spawn_checkout_exit], Config).
+
+pool_observed(Config) ->
+    observed(pool_crowd, [crowd_of_2, crowd_of_16, crowd_of_256], native, Config),
+    observed(pool_erlmcp, [pool_10_to_1000, pool_strategies], native, Config),
+    observed(pool_storm, [short_storm_of_2000], native, Config),
+    observed(pool_reclaim, [short_reclaim], native, Config),
+    observed(pool_kills, [kills_for_2_seconds], native, Config).
+
+breakers(Config) -> measured(breaker_call, [empty_fun, refused], Config).
 
 %% Nothing went wrong with ours or the baseline, and there are figures of both.
 observed(Group, Ids, Ours, Config) ->

@@ -24,7 +24,9 @@
     erlmcp_bench_schema,
     erlmcp_bench_cache,
     erlmcp_bench_histograms,
-    erlmcp_bench_metrics
+    erlmcp_bench_metrics,
+    erlmcp_bench_pools,
+    erlmcp_bench_breakers
 ]).
 
 %% For `erl -run erlmcp_bench main -extra Arguments`; ends the node. Status 1: a result of ours or
