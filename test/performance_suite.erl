@@ -8,7 +8,7 @@
 -export([all/0, suite/0, init_per_suite/1, end_per_suite/1]).
 -export([json_decode/1, json_encode/1, rpc_decode/1, rpc_reply/1, schema_validate/1]).
 -export([cache_calls/1, cache_observed/1, histogram_calls/1, histogram_observed/1, metrics/1, figures/1]).
--export([pool_calls/1, pool_observed/1, breakers/1]).
+-export([pool_calls/1, pool_observed/1, limiters/1, breakers/1]).
 
 suite() ->
     [{timetrap, {minutes, 25}}].
@@ -27,6 +27,7 @@ all() ->
         metrics,
         pool_calls,
         pool_observed,
+        limiters,
         breakers,
         figures
     ].
@@ -106,6 +107,11 @@ pool_observed(Config) ->
     observed(pool_storm, [short_storm_of_2000], native, Config),
     observed(pool_reclaim, [short_reclaim], native, Config),
     observed(pool_kills, [kills_for_2_seconds], native, Config).
+
+limiters(Config) ->
+    measured(limiter_check, [hot_key, hot_key_by_16, refused, keys_100k], Config),
+    measured(limiter_together, [client_tool_global], Config),
+    observed(limiter_exact, [admitted_of_16k], native, Config).
 
 breakers(Config) -> measured(breaker_call, [empty_fun, refused], Config).
 

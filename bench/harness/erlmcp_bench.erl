@@ -26,6 +26,7 @@
     erlmcp_bench_histograms,
     erlmcp_bench_metrics,
     erlmcp_bench_pools,
+    erlmcp_bench_limiters,
     erlmcp_bench_breakers
 ]).
 
