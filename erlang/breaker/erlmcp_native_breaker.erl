@@ -242,28 +242,28 @@ call(invalid_breaker, _, _, _, Args) ->
 guarded(Breaker, Token, Fun) ->
     try Fun() of
         error = Result ->
-            left(Breaker, Token, failure),
+            _ = left(Breaker, Token, failure),
             Result;
         Result when element(1, Result) =:= error ->
-            left(Breaker, Token, failure),
+            _ = left(Breaker, Token, failure),
             Result;
         Result ->
-            left(Breaker, Token, ok),
+            _ = left(Breaker, Token, ok),
             Result
     catch
         Class:Reason:Stack ->
-            left(Breaker, Token, failure),
+            _ = left(Breaker, Token, failure),
             erlang:raise(Class, Reason, Stack)
     end.
 
 guarded(Breaker, Token, Fun, Outcome) ->
     try Fun() of
         Result ->
-            left(Breaker, Token, outcome(Breaker, Token, Outcome, returned, Result)),
+            _ = left(Breaker, Token, outcome(Breaker, Token, Outcome, returned, Result)),
             Result
     catch
         Class:Reason:Stack ->
-            left(Breaker, Token, outcome(Breaker, Token, Outcome, Class, Reason)),
+            _ = left(Breaker, Token, outcome(Breaker, Token, Outcome, Class, Reason)),
             erlang:raise(Class, Reason, Stack)
     end.
 
@@ -273,7 +273,7 @@ outcome(Breaker, Token, Outcome, Class, Value) ->
         known(Outcome(Class, Value))
     catch
         ItsClass:Reason:Stack ->
-            left(Breaker, Token, failure),
+            _ = left(Breaker, Token, failure),
             erlang:raise(ItsClass, Reason, Stack)
     end.
 
