@@ -10,7 +10,7 @@ config(Other) ->
     Config = #{
         strategy => fifo, concurrency => 1, max => 1000, queue => infinity, barging => 1,
         codel => none, adaptive => none, reset => false, latency_decay => 10_000,
-        wait_histogram => none
+        wait_histogram => none, checkout_timeout => 5000
     },
     maps:merge(Config, Other).
 
@@ -37,8 +37,8 @@ checkout(Pool, Priority, Timeout) ->
     Ref = make_ref(),
     Timer = erlang:monotonic_time(millisecond),
     case ?NIF:pool_wait(Pool, Priority, 0, Ref, Timeout) of
-        {wait, Lease} when Timeout =:= infinity -> await(Pool, Lease, Ref, infinity);
-        {wait, Lease} -> await(Pool, Lease, Ref, Timer + Timeout);
+        {wait, Lease, infinity} -> await(Pool, Lease, Ref, infinity);
+        {wait, Lease, Timeout} -> await(Pool, Lease, Ref, Timer + Timeout);
         Answer -> Answer
     end.
 

@@ -91,12 +91,13 @@ initial_state() -> #model{}.
 command(#model{is_parallel = IsParallel, made = Made} = Model) ->
     Worker = proper_types:integer(1, max(1, Made)),
     Client = proper_types:elements(?CLIENTS),
-    How = proper_types:frequency([{3, ok}, {1, broken}]),
+    How = proper_types:frequency([{3, ok}, {1, broken}, {1, reset}]),
     Commands = [
         {8, {checkout, Client}},
         {6, {wait, Client, proper_types:elements([0, 1, 1, 3])}},
         {5, {claim, Client}},
         {3, {cancel, Client}},
+        {1, {wait_no_time, Client}},
         {8, {checkin, Client, How}},
         {3, {kill, Client}},
         {4, {add, proper_types:elements([infinity, infinity, 1, 2])}},
@@ -111,7 +112,6 @@ command(#model{is_parallel = IsParallel, made = Made} = Model) ->
          || not IsParallel,
             Alone <- [
                 {2, {checkin_again, Client}},
-                {2, {wait_no_time, Client}},
                 {1, demand},
                 {4, status}
             ]
@@ -152,7 +152,7 @@ step(Command, Model) -> answer(Command, Model#model{events = []}).
 
 %% In parallel a client has one lease at most.
 answer({Name, Client}, #model{is_parallel = true, leases = Leases} = Model) when
-    Name =:= checkout, is_map_key(Client, Leases)
+    Name =:= checkout orelse Name =:= wait_no_time, is_map_key(Client, Leases)
 ->
     {has_one, Model};
 answer({wait, Client, _}, #model{is_parallel = true, leases = Leases} = Model) when
@@ -160,7 +160,7 @@ answer({wait, Client, _}, #model{is_parallel = true, leases = Leases} = Model) w
 ->
     {has_one, Model};
 answer({Name, Client}, #model{waits = Waits} = Model) when
-    is_map_key(Client, Waits), (Name =:= wait_no_time)
+    is_map_key(Client, Waits), Name =:= wait_no_time
 ->
     {waits, Model};
 answer({wait, Client, _}, #model{waits = Waits} = Model) when is_map_key(Client, Waits) ->
@@ -185,7 +185,7 @@ answer({wait, Client, Priority}, Model) ->
     end;
 answer({wait_no_time, Client}, Model) ->
     case asked(Model) of
-        wait -> {timeout, settle_down(serve(grow(entered(Client, Model))))};
+        wait -> {timeout, Model};
         _ -> answer({checkout, Client}, Model)
     end;
 answer({Name, Client}, #model{waits = Waits} = Model) when Name =:= claim; Name =:= cancel ->
@@ -195,14 +195,14 @@ answer({Name, Client}, #model{waits = Waits} = Model) when Name =:= claim; Name 
         #{Client := Wait} -> told(Client, Wait, Name =:= claim, Model);
         #{} -> {nothing, Model}
     end;
-answer({checkin, Client, How}, #model{leases = Leases} = Model) ->
+answer({checkin, Client, How}, #model{leases = Leases, resets = Resets} = Model) ->
     case [Lease || {held, _} = Lease <- maps:get(Client, Leases, [])] of
         [] ->
             {nothing, Model};
         Held ->
             {held, Worker} = lists:min(Held),
             #model{returned = Returned} = Without = without_lease(Client, {held, Worker}, Model),
-            Why = [broken || How =:= broken],
+            Why = [How || How =:= broken orelse How =:= reset andalso Resets],
             Back = Without#model{returned = [Client | lists:delete(Client, Returned)]},
             {ok, end_use(Worker, Why, Back)}
     end;
@@ -528,7 +528,7 @@ client(#{held := Held, waits := Waits} = State) ->
     end.
 
 client({Name, _}, parallel, #{held := Held, waits := Waits} = State) when
-    Name =:= checkout, Held =/= [] orelse Waits =/= none
+    Name =:= checkout orelse Name =:= wait_no_time, Held =/= [] orelse Waits =/= none
 ->
     {has_one, State};
 client({wait, _, _}, parallel, #{held := Held, waits := Waits} = State) when
@@ -544,14 +544,11 @@ client({checkout, _}, _, State) ->
 client({wait, _, Priority}, _, State) ->
     Ref = make_ref(),
     case ?NIF:pool_wait(?POOL, Priority, 0, Ref, infinity) of
-        {wait, Lease} -> {waiting, State#{waits := {Lease, Ref}}};
+        {wait, Lease, infinity} -> {waiting, State#{waits := {Lease, Ref}}};
         Answer -> answered(Answer, State)
     end;
 client({wait_no_time, _}, _, State) ->
-    case ?NIF:pool_wait(?POOL, 1, 0, make_ref(), 0) of
-        {wait, Lease} -> {?NIF:pool_cancel(?POOL, Lease), State};
-        Answer -> answered(Answer, State)
-    end;
+    answered(?NIF:pool_wait(?POOL, 1, none, make_ref(), 0), State);
 client({claim, _}, Mode, #{waits := {Lease, Ref}} = State) ->
     %% After a death what was told may be on its way.
     Longest = case Mode of {alone, true} -> ?LONG; _ -> 0 end,

@@ -43,7 +43,8 @@ impl<S: Shell> Pool<S> {
         Answer::Waiting(self.lent.number(lease))
     }
 
-    fn ask_for_growth(&mut self) {
+    /// Where there may be more workers.
+    pub(super) fn ask_for_growth(&mut self) {
         if !self.is_growing && self.cells.count() < self.config.max {
             self.is_growing = true;
             self.effects.push(Effect::Grow);

@@ -73,6 +73,9 @@ impl<S: Shell> Pool<S> {
     fn remove_cell(&mut self, cell: u32, now: u64) {
         let worker = self.cells.remove(cell);
         self.effects.push(Effect::Ended(None, worker));
+        if self.waiting() > 0 {
+            self.ask_for_growth();
+        }
         // Fewer in use than before is room under a limit that adapts.
         self.serve(now);
         self.settle_down();
@@ -143,6 +146,9 @@ impl<S: Shell> Pool<S> {
     pub fn resize(&mut self, max: u32) {
         self.config.max = max;
         self.is_growing = false;
+        if self.waiting() > 0 {
+            self.ask_for_growth();
+        }
     }
 
     /// How many wait, or found none since this was asked and would not wait; growth is asked for

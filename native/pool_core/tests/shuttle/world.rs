@@ -121,7 +121,7 @@ impl World {
             priority: 1,
             key: 0,
         };
-        let watch = || Some(());
+        let watch = |_| Some(());
         match self.call(|pool| pool.wait(want, owner, u64::MAX, NOW, watch)) {
             Answer::Waiting(lease) => Waited::Waiting(lease),
             answer => Waited::Granted(self.take(owner, answer)),
