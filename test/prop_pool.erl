@@ -15,7 +15,7 @@
 -define(NIF, erlmcp_native_nif).
 -define(CLIENTS, [1, 2, 3, 4]).
 %% For what is certain to come.
--define(LONG, 30_000).
+-define(LONG, 20_000).
 
 -record(worker, {
     state = up :: up | away,
@@ -34,6 +34,8 @@
     max = 3 :: non_neg_integer(),
     mode = open :: open | suspended | draining,
     is_growing = false :: boolean(),
+    %% Those who found no worker and would not wait.
+    missed = 0 :: non_neg_integer(),
     is_told = false :: boolean(),
     workers = #{} :: #{pos_integer() => #worker{}},
     %% Those that may be given out, the next one first.
@@ -185,7 +187,7 @@ answer({wait, Client, Priority}, Model) ->
     end;
 answer({wait_no_time, Client}, Model) ->
     case asked(Model) of
-        wait -> {timeout, Model};
+        wait -> {timeout, grow(Model#model{missed = Model#model.missed + 1})};
         _ -> answer({checkout, Client}, Model)
     end;
 answer({Name, Client}, #model{waits = Waits} = Model) when Name =:= claim; Name =:= cancel ->
@@ -237,8 +239,8 @@ answer({mode, Mode}, Model) ->
     {ok, settle_down(serve(Model#model{mode = Mode, is_told = false}))};
 answer({resize, Max}, Model) ->
     {ok, resized(Model#model{max = Max, is_growing = false})};
-answer(demand, Model) ->
-    {waiting(Model), Model#model{is_growing = false}};
+answer(demand, #model{missed = Missed} = Model) ->
+    {waiting(Model) + Missed, Model#model{is_growing = false, missed = 0}};
 answer(status, #model{workers = Workers, mode = Mode, owners = Owners} = Model) ->
     All = maps:values(Workers),
     Status = #{
@@ -552,17 +554,17 @@ client({wait_no_time, _}, _, State) ->
 client({claim, _}, Mode, #{waits := {Lease, Ref}} = State) ->
     %% After a death what was told may be on its way.
     Longest = case Mode of {alone, true} -> ?LONG; _ -> 0 end,
-    receive Ref -> answered(?NIF:pool_claim(?POOL, Lease, Ref), State)
+    receive Ref -> claimed(?NIF:pool_claim(?POOL, Lease, Ref), State)
     after Longest -> {no_message, State}
     end;
 client({cancel, _}, _, #{waits := {Lease, Ref}} = State) ->
     case ?NIF:pool_cancel(?POOL, Lease) of
         woken ->
-            receive Ref -> answered(?NIF:pool_claim(?POOL, Lease, none), State)
+            receive Ref -> claimed(?NIF:pool_claim(?POOL, Lease, none), State)
             after ?LONG -> {no_message, State}
             end;
         Answer ->
-            answered(Answer, State)
+            claimed(Answer, State)
     end;
 client({checkin, _, How}, _, #{held := [_ | _] = Held} = State) ->
     {_, Lease} = First = lists:min(Held),
@@ -574,11 +576,13 @@ client(_, _, State) ->
     {nothing, State}.
 
 answered({ok, Worker, Lease}, #{held := Held} = State) ->
-    {{ok, Worker}, State#{held := [{Worker, Lease} | Held], waits := none}};
-answered(timeout, State) ->
-    {timeout, State#{waits := none}};
+    {{ok, Worker}, State#{held := [{Worker, Lease} | Held]}};
 answered(Answer, State) ->
     {Answer, State}.
+
+%% What ends the wait, or not.
+claimed(wait, State) -> {wait, State};
+claimed(Answer, State) -> answered(Answer, State#{waits := none}).
 
 %% The pool's manager and the workers' keeper.
 keeper(Made, Events) ->
@@ -612,7 +616,7 @@ ask(Process, What) ->
     Ref = make_ref(),
     Process ! {self(), Ref, What},
     receive {Ref, Answer} -> Answer
-    after ?LONG -> error({no_answer, Process, What})
+    after 2 * ?LONG -> error({no_answer, Process, What})
     end.
 
 until(Is) -> until(Is, ?LONG).
@@ -637,8 +641,12 @@ is_as(#model{waits = Waits} = Model) ->
             #{} -> {0, false}
         end
     end,
-    Status =:= do(status, alone) andalso
-        lists:all(fun(Client) -> ask(place(Client), mailbox) =:= Told(Client) end, ?CLIENTS).
+    Is = {do(status, alone), [ask(place(Client), mailbox) || Client <- ?CLIENTS]},
+    Is =:= {Status, lists:map(Told, ?CLIENTS)} orelse
+        begin
+            io:format("at the end: ~p~n", [Is]),
+            false
+        end.
 
 %% Whatever was done: when all clients have ended nobody has a worker, and nobody waits.
 is_at_rest() ->

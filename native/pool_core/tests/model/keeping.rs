@@ -32,6 +32,9 @@ impl Naive {
         self.change(index, |it| it.is_away = true);
         let worker = self.workers.remove(index);
         self.told.push(Told::Ended(worker.worker));
+        if self.waiting() > 0 {
+            self.ask_for_growth();
+        }
         self.serve(now);
         self.settle();
         true
@@ -86,6 +89,9 @@ impl Naive {
     pub fn resize(&mut self, max: u32) {
         self.config.max = max;
         self.is_growing = false;
+        if self.waiting() > 0 {
+            self.ask_for_growth();
+        }
     }
 
     pub fn demand(&mut self) -> u32 {

@@ -309,7 +309,7 @@ impl Naive {
         Answer::Waiting(lease)
     }
 
-    fn ask_for_growth(&mut self) {
+    pub fn ask_for_growth(&mut self) {
         if !self.is_growing && self.workers.len() < self.config.max as usize {
             self.is_growing = true;
             self.told.push(Told::Grow);
