@@ -37,8 +37,8 @@ checkout(Pool, Priority, Timeout) ->
     Ref = make_ref(),
     Timer = erlang:monotonic_time(millisecond),
     case ?NIF:pool_wait(Pool, Priority, 0, Ref, Timeout) of
-        {wait, Lease, infinity} -> await(Pool, Lease, Ref, infinity);
-        {wait, Lease, Timeout} -> await(Pool, Lease, Ref, Timer + Timeout);
+        {wait, Lease, infinity, Handle} -> await(Handle, Lease, Ref, infinity);
+        {wait, Lease, Timeout, Handle} -> await(Handle, Lease, Ref, Timer + Timeout);
         Answer -> Answer
     end.
 

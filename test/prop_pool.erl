@@ -546,7 +546,7 @@ client({checkout, _}, _, State) ->
 client({wait, _, Priority}, _, State) ->
     Ref = make_ref(),
     case ?NIF:pool_wait(?POOL, Priority, 0, Ref, infinity) of
-        {wait, Lease, infinity} -> {waiting, State#{waits := {Lease, Ref}}};
+        {wait, Lease, infinity, _} -> {waiting, State#{waits := {Lease, Ref}}};
         Answer -> answered(Answer, State)
     end;
 client({wait_no_time, _}, _, State) ->
