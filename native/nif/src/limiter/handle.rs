@@ -73,6 +73,8 @@ struct Padded<M: Meter>(Mutex<Shard<M>>);
 
 /// So many keys a shard is for: its table grows in some 50 us.
 pub const KEYS_BY_SHARD: u64 = 2048;
+/// With more keys, going through all shards is for a dirty scheduler.
+const MANY_KEYS: u64 = 600 * KEYS_BY_SHARD;
 /// With fewer keys there is one shard: which key goes next is told within a shard.
 const FEW_KEYS: u64 = 512;
 
@@ -339,7 +341,7 @@ unsafe fn limiter_new(
         ) else {
             return Ok(enif_make_badarg(env));
         };
-        if !on_dirty && config.max_keys > 1000 * KEYS_BY_SHARD {
+        if !on_dirty && config.max_keys > MANY_KEYS {
             return Err(Fault::Large);
         }
         let Some(kind) = config.kind() else {
@@ -400,7 +402,7 @@ unsafe fn limiter_info(
     unsafe {
         LIMITERS.with(env, args[0], |limiter, _| {
             let config = &limiter.config;
-            if !on_dirty && config.max_keys > 1000 * KEYS_BY_SHARD {
+            if !on_dirty && config.max_keys > MANY_KEYS {
                 return Err(Fault::Large);
             }
             let totals = limiter.totals()?;
