@@ -439,7 +439,8 @@ pool_mode(_Pool, _Mode) -> ?nif_stub.
 -spec pool_resize(pool(), non_neg_integer()) -> ok | invalid_pool.
 pool_resize(_Pool, _Max) -> ?nif_stub.
 
-%% How many wait, or found no worker and would not wait. The manager is told of the next.
+%% How many wait, or found no worker and would not wait, beyond the uses that could begin. The manager is
+%% told of the next.
 -spec pool_demand(pool()) -> non_neg_integer() | invalid_pool.
 pool_demand(_Pool) -> ?nif_stub.
 

@@ -13,7 +13,7 @@
 families() ->
     Standard = [
         Opts
-     || is_on(), Opts <- requests() ++ sessions() ++ pools()
+     || is_on(), Opts <- requests() ++ sessions()
     ],
     Call = {erlmcp_native_metrics, new, []},
     [erlmcp_native_metrics_options:family(Opts, Call) || Opts <- own() ++ Standard].
@@ -72,17 +72,6 @@ sessions() ->
         gauge(erlmcp_max_connections, [transport], "Connections that may be open."),
         (gauge(erlmcp_active_sessions, [], "Sessions that are open."))#{type => up_down_counter},
         gauge(erlmcp_healthy, [], "0 where something says that it does not work.")
-    ].
-
-pools() ->
-    [
-        (gauge(erlmcp_pool_connections, [pool, state], "Connections of a pool: idle or in_use."))#{
-            type => up_down_counter
-        },
-        counter(
-            erlmcp_pool_checkouts_total, [pool, result], "Checkouts: ok, timeout, full or error."
-        ),
-        latency(erlmcp_pool_wait_seconds, [pool], "How long checkouts waited.")
     ].
 
 counter(Name, Labels, Help) ->

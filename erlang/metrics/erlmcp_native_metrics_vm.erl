@@ -15,7 +15,8 @@ all() ->
         {erlmcp_native_memory, fun ?MODULE:native_memory/0},
         {erlmcp_breakers, fun erlmcp_native_breaker_metrics:collect/0},
         {erlmcp_caches, fun erlmcp_native_metrics_caches:collect/0},
-        {erlmcp_limiters, fun erlmcp_native_limiter_metrics:collect/0}
+        {erlmcp_limiters, fun erlmcp_native_limiter_metrics:collect/0},
+        {erlmcp_pools, fun erlmcp_native_pool_metrics:collect/0}
     ].
 
 ?DOC(false).

@@ -466,9 +466,10 @@ is_growing(#state{retries = Retries} = State) ->
 
 resize(Min, Max, #state{pool = Pool, opts = Opts} = State) ->
     _ = ?NIF:pool_resize(Pool, Max),
-    surplus(fill(State#state{opts = Opts#{min := Min, max := Max}, asked = true})).
+    grow(surplus(fill(State#state{opts = Opts#{min := Min, max := Max}, asked = true}))).
 
-%% Those beyond max: first what is not there yet, then the idle ones.
+%% Those beyond max: first what is not there yet, for which the native part has no room then; then the idle
+%% ones.
 surplus(#state{opts = #{max := Max}} = State) ->
     case total(State) - Max of
         Surplus when Surplus > 0 -> retire(Surplus, State);
@@ -478,7 +479,7 @@ surplus(#state{opts = #{max := Max}} = State) ->
 retire(Surplus, #state{retries = Retries, pool = Pool} = State) ->
     {Dropped, Kept} = split(Surplus, maps:to_list(Retries)),
     _ = [erlang:cancel_timer(Timer) || {Timer, _} <- Dropped],
-    Left = Surplus - length(Dropped),
+    Left = max(0, Surplus - length(Dropped) - count(starting, State)),
     Ranked = lists:sort([
         {rank(Of), Cell}
      || {Cell, _Worker, _Uses, _InUse, Of, _Latency, _Keeper} <- ?NIF:pool_workers(Pool),

@@ -151,12 +151,13 @@ impl<S: Shell> Pool<S> {
         }
     }
 
-    /// How many wait, or found none since this was asked and would not wait; growth is asked for
-    /// again when the next one comes.
+    /// How many wait, or found none since this was asked and would not wait, beyond the uses that
+    /// could begin; growth is asked for again when the next one comes.
     pub fn demand(&mut self) -> u32 {
         self.is_growing = false;
         let missed = std::mem::take(&mut self.missed);
-        self.waiting().saturating_add(missed)
+        let room = u32::try_from(self.cells.room).unwrap_or(u32::MAX);
+        self.waiting().saturating_add(missed).saturating_sub(room)
     }
 
     pub fn workers(&self, from: u32, now: u64) -> Page<WorkerInfo<S::Worker>> {

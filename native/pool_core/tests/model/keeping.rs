@@ -96,6 +96,8 @@ impl Naive {
 
     pub fn demand(&mut self) -> u32 {
         self.is_growing = false;
-        self.waiting() as u32 + std::mem::take(&mut self.missed)
+        let wanted = self.waiting() as u32 + std::mem::take(&mut self.missed);
+        let room: u64 = self.workers.iter().map(|it| self.room_of(it)).sum();
+        wanted.saturating_sub(room as u32)
     }
 }

@@ -145,7 +145,7 @@ impl Naive {
         self.leases.len() - self.count(State::Held)
     }
 
-    fn room_of(&self, worker: &Worker) -> u64 {
+    pub fn room_of(&self, worker: &Worker) -> u64 {
         if worker.is_away || worker.is_retiring {
             return 0;
         }
