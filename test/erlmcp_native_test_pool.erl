@@ -1,71 +1,103 @@
-%% Native pools without their door: how a client waits, and pools of workers that are numbers.
+%% What the suites of pools share: pools, and processes that use them as they are told.
 -module(erlmcp_native_test_pool).
+-include_lib("stdlib/include/assert.hrl").
 
--export([config/1, new/1, new/2, checkout/2, checkout/3, status/2]).
+-export([start/1, start_all/1, workers/2, is_quiet/0]).
+-export([user/0, ask/2, tell/2, answer/1, kill/1, finish/1, take/1, take/2]).
+-export([is_waiting/2, events/1, event/1]).
 
--define(NIF, erlmcp_native_nif).
+-define(p, erlmcp_native_pool).
 
--spec config(map()) -> map().
-config(Other) ->
-    Config = #{
-        strategy => fifo, concurrency => 1, max => 1000, queue => infinity, barging => 1,
-        codel => none, adaptive => none, reset => false, latency_decay => 10_000,
-        wait_histogram => none, checkout_timeout => 5000
+%% A pool's handle; all its workers are up.
+start_all(Opts) ->
+    start(Opts#{start => all}).
+
+start(Opts) ->
+    Defaults = #{
+        worker => {erlmcp_native_test_worker, #{}},
+        backoff => #{min => 1, max => 5},
+        checkout_timeout => infinity
     },
-    maps:merge(Config, Other).
-
-%% A pool of the caller, with so many workers, from 1 on, whose keeper it is.
--spec new(pos_integer(), map()) -> pos_integer().
-new(Workers, Config) ->
-    Pool = new(Config#{max => Workers}),
-    [true = is_integer(?NIF:pool_add(Pool, Worker, self(), infinity)) || Worker <- lists:seq(1, Workers)],
-    Pool.
-
--spec new(map()) -> pos_integer().
-new(Config) ->
-    {Name, Other} = case maps:take(name, Config) of error -> {undefined, Config}; Taken -> Taken end,
-    Pool = ?NIF:pool_new(Name, self(), config(Other)),
-    true = is_integer(Pool),
-    Pool.
-
--spec checkout(erlmcp_native_nif:pool(), timeout()) -> {ok, term(), non_neg_integer()} | atom().
-checkout(Pool, Timeout) -> checkout(Pool, 1, Timeout).
-
-%% As the door does it.
--spec checkout(erlmcp_native_nif:pool(), 0..3, timeout()) -> {ok, term(), non_neg_integer()} | atom().
-checkout(Pool, Priority, Timeout) ->
-    Ref = make_ref(),
-    Timer = erlang:monotonic_time(millisecond),
-    case ?NIF:pool_wait(Pool, Priority, 0, Ref, Timeout) of
-        {wait, Lease, infinity, Handle} -> await(Handle, Lease, Ref, infinity);
-        {wait, Lease, Timeout, Handle} -> await(Handle, Lease, Ref, Timer + Timeout);
-        Answer -> Answer
-    end.
-
-await(Pool, Lease, Ref, Deadline) ->
-    Left =
-        case Deadline of
-            infinity -> infinity;
-            _ -> max(0, Deadline + 1 - erlang:monotonic_time(millisecond))
+    Given =
+        case Opts of
+            #{worker := {static, _}} -> maps:remove(backoff, Defaults);
+            #{worker := token} -> maps:remove(backoff, Defaults);
+            #{} -> Defaults
         end,
+    {ok, Pid} = ?p:start_link(maps:merge(Given, Opts)),
+    ?p:handle(Pid).
+
+%% Waits until the status has these.
+workers(Pool, Expected) ->
+    erlmcp_native_test_wait:until(fun() ->
+        Status = ?p:status(Pool),
+        maps:with(maps:keys(Expected), Status) =:= Expected
+    end).
+
+is_waiting(Pool, N) ->
+    workers(Pool, #{waiting => N}).
+
+%% Whether nothing came that nobody waits for.
+is_quiet() ->
+    process_info(self(), messages) =:= {messages, []}.
+
+%% A process that does what it is told to.
+user() ->
+    spawn(fun user_loop/0).
+
+user_loop() ->
     receive
-        Ref ->
-            case ?NIF:pool_claim(Pool, Lease, Ref) of
-                wait -> await(Pool, Lease, Ref, Deadline);
-                Answer -> Answer
-            end
-    after Left ->
-        case ?NIF:pool_cancel(Pool, Lease) of
-            woken ->
-                receive Ref -> ok end,
-                ?NIF:pool_claim(Pool, Lease, none);
-            timeout ->
-                timeout
-        end
+        {do, From, Ref, Fun} ->
+            From ! {Ref, Fun()},
+            user_loop();
+        {finish, From, Ref} ->
+            From ! {Ref, process_info(self(), messages)}
     end.
 
-%% Some of a pool's status, in this order.
--spec status(erlmcp_native_nif:pool(), [atom()]) -> [term()].
-status(Pool, Keys) ->
-    Status = ?NIF:pool_status(Pool),
-    [map_get(Key, Status) || Key <- Keys].
+ask(User, Fun) ->
+    answer(tell(User, Fun)).
+
+tell(User, Fun) ->
+    Ref = monitor(process, User),
+    User ! {do, self(), Ref, Fun},
+    Ref.
+
+answer(Ref) ->
+    receive
+        {Ref, Answer} ->
+            true = demonitor(Ref, [flush]),
+            Answer;
+        {'DOWN', Ref, process, _, Reason} ->
+            {died, Reason}
+    end.
+
+kill(User) ->
+    Ref = monitor(process, User),
+    exit(User, kill),
+    receive
+        {'DOWN', Ref, process, User, _} -> ok
+    end.
+
+%% Ends it, and it has nothing left in its mailbox.
+finish(User) ->
+    Ref = monitor(process, User),
+    User ! {finish, self(), Ref},
+    ?assertEqual({messages, []}, answer(Ref)).
+
+take(Pool) -> take(Pool, #{}).
+
+take(Pool, Opts) ->
+    {ok, Worker, Lease} = ?p:checkout(Pool, Opts),
+    {Worker, Lease}.
+
+%% The events of that name that have come.
+events(Name) ->
+    receive
+        {erlmcp_native_event, Name, Measured, Metadata} -> [{Measured, Metadata} | events(Name)]
+    after 0 -> []
+    end.
+
+event(Name) ->
+    receive
+        {erlmcp_native_event, Name, Measured, Metadata} -> {Measured, Metadata}
+    end.

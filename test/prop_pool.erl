@@ -682,7 +682,7 @@ stop(Process) ->
     receive {'DOWN', Monitor, _, _, _} -> ok end.
 
 config(#model{is_strict = IsStrict, resets = Resets, most_wait = MostWait, max = Max}) ->
-    erlmcp_native_test_pool:config(#{
+    erlmcp_native_test_pool_nif:config(#{
         max => Max,
         queue => MostWait,
         reset => Resets,
