@@ -2,7 +2,7 @@
 -module(erlmcp_bench_pools_SUITE).
 -behaviour(ct_suite).
 
--export([all/0]).
+-export([all/0, init_per_suite/1, end_per_suite/1]).
 -export([
     a_worker_has_one_owner/1,
     a_lease_is_given_back_once/1,
@@ -12,7 +12,10 @@
     a_dead_waiter_is_in_nobodys_way/1,
     owners_are_forgotten/1,
     kills_lose_nothing/1,
-    a_pool_that_is_wrong_is_noticed/1
+    a_pool_that_is_wrong_is_noticed/1,
+    limits_admit_as_many_as_there_are/1,
+    idle_keys_give_room/1,
+    breakers_answer_alike/1
 ]).
 
 -define(BASELINE, erlmcp_pool_baseline).
@@ -29,8 +32,18 @@ all() ->
         a_dead_waiter_is_in_nobodys_way,
         owners_are_forgotten,
         kills_lose_nothing,
-        a_pool_that_is_wrong_is_noticed
+        a_pool_that_is_wrong_is_noticed,
+        limits_admit_as_many_as_there_are,
+        idle_keys_give_room,
+        breakers_answer_alike
     ].
+
+init_per_suite(Config) ->
+    {ok, _} = application:ensure_all_started(erlmcp_native),
+    Config.
+
+end_per_suite(_Config) ->
+    ok.
 
 a_worker_has_one_owner(_Config) ->
     {ok, Pool} = ?BASELINE:start_link([a, b, c]),
@@ -161,6 +174,75 @@ a_pool_that_is_wrong_is_noticed(_Config) ->
         end
     }),
     [late_messages] = Noisy.
+
+%% Ours in each form, the baseline, and one process.
+limits_admit_as_many_as_there_are(_Config) ->
+    [] = [
+        {Name, Admitted}
+     || #{name := Name} = Subject <- erlmcp_bench_limiters:all(),
+        Admitted <- [erlmcp_bench_limiters:admitted(Subject, 8000, 8)],
+        Admitted =/= 8000
+    ].
+
+%% Full buckets are forgotten for others; where none is full a new key is refused. A key that was forgotten is as
+%% one that was never seen.
+idle_keys_give_room(_Config) ->
+    {ok, Limiter} = erlmcp_limiter_baseline:start_link(#{limit => 1, per => 1_000_000, burst => 2, keys => 3}),
+    [{ok, 1}, {ok, 1}, {ok, 1}] = [erlmcp_limiter_baseline:check(Limiter, Key) || Key <- [a, b, c]],
+    {error, full} = erlmcp_limiter_baseline:check(Limiter, d),
+    {ok, 0} = erlmcp_limiter_baseline:check(Limiter, a),
+    {error, rate_limited, Retry} = erlmcp_limiter_baseline:check(Limiter, a),
+    true = Retry > 0 andalso Retry =< 1_000_000,
+    ok = erlmcp_limiter_baseline:stop(Limiter),
+    {ok, Quick} = erlmcp_limiter_baseline:start_link(#{limit => 1000, per => 1, burst => 1, keys => 3}),
+    lists:foreach(
+        fun(Key) ->
+            ok = until(fun() -> erlmcp_limiter_baseline:check(Quick, Key) =:= {ok, 0} end),
+            true = erlmcp_limiter_baseline:keys(Quick) =< 3
+        end,
+        lists:seq(1, 50)
+    ),
+    ok = erlmcp_limiter_baseline:stop(Quick).
+
+%% The same calls in the same order: five failures in a row open each of them, whatever came before.
+breakers_answer_alike(_Config) ->
+    lists:foreach(
+        fun(Seed) ->
+            Native = erlmcp_native_breaker:new(#{failures => 5, open => ?LONG}),
+            Baseline = erlmcp_breaker_baseline:new(#{failures => 5, open => ?LONG}),
+            {ok, Serialised} = erlmcp_serialised_baseline:start_breaker(5, ?LONG),
+            {Outcomes, _} = lists:mapfoldl(fun(_, State) -> rand:uniform_s(3, State) end, rand:seed_s(exsss, Seed), lists:seq(1, 300)),
+            Answers = [
+                [answer(Call(guarded(Outcome))) || Outcome <- Outcomes]
+             || Call <- [
+                    fun(Fun) -> erlmcp_native_breaker:call(Native, Fun) end,
+                    fun(Fun) -> erlmcp_breaker_baseline:call(Baseline, Fun) end,
+                    fun(Fun) -> erlmcp_serialised_baseline:call(Serialised, Fun) end
+                ]
+            ],
+            [Same, Same, Same] = Answers,
+            true = lists:member(refused, Same),
+            open = erlmcp_native_breaker:state(Native),
+            open = erlmcp_breaker_baseline:state(Baseline),
+            ok = erlmcp_native_breaker:delete(Native),
+            ok = erlmcp_serialised_baseline:stop(Serialised)
+        end,
+        lists:seq(1, 20)
+    ),
+    %% A probe closes it again, or opens it.
+    Breaker = erlmcp_breaker_baseline:new(#{failures => 1, open => 1}),
+    {error, no} = erlmcp_breaker_baseline:call(Breaker, fun() -> {error, no} end),
+    ok = until(fun() -> erlmcp_breaker_baseline:state(Breaker) =:= half_open end),
+    {error, no} = erlmcp_breaker_baseline:call(Breaker, fun() -> {error, no} end),
+    ok = until(fun() -> erlmcp_breaker_baseline:state(Breaker) =:= half_open end),
+    ok = erlmcp_breaker_baseline:call(Breaker, fun() -> ok end),
+    closed = erlmcp_breaker_baseline:state(Breaker).
+
+guarded(1) -> fun() -> ok end;
+guarded(_) -> fun() -> {error, failed} end.
+
+answer({error, {circuit_open, _}}) -> refused;
+answer(Result) -> Result.
 
 %% A process that takes a worker, tells what it got, and gives it back when it is to end normally.
 
