@@ -36,7 +36,7 @@
     under_a_supervisor/1
 ]).
 
--import(erlmcp_native_test_pools, [
+-import(erlmcp_native_test_pool, [
     start/1, start_all/1, workers/2, user/0, ask/2, kill/1, finish/1, take/1, take/2
 ]).
 -import(erlmcp_native_test_wait, [until/1]).
@@ -361,7 +361,7 @@ static_workers(_) ->
     {Worker, Lease} = take(Pool),
     ok = ?p:checkin(Pool, Lease, broken),
     {_, #{worker := Worker, reason := broken, pool := Pool}} =
-        erlmcp_native_test_pools:event([pool, worker, down]),
+        erlmcp_native_test_pool:event([pool, worker, down]),
     ok = erlmcp_native_events:unsubscribe(pool),
     workers(Pool, #{workers => 1, idle => 1, away => 0}),
     ?assertEqual({error, fixed}, ?p:resize(Pool, 4)),

@@ -37,7 +37,7 @@
     events_tell/1
 ]).
 
--import(erlmcp_native_test_pools, [
+-import(erlmcp_native_test_pool, [
     start/1, start_all/1, workers/2, is_waiting/2, user/0, ask/2, tell/2, answer/1, kill/1, finish/1,
     take/1, event/1, events/1
 ]).

@@ -36,7 +36,7 @@
     killed_at_any_moment/1
 ]).
 
--import(erlmcp_native_test_pools, [
+-import(erlmcp_native_test_pool, [
     start/1, start_all/1, workers/2, is_waiting/2, user/0, ask/2, tell/2, answer/1, kill/1, finish/1,
     take/1, take/2
 ]).
@@ -469,7 +469,7 @@ drain_tells_of_it(_) ->
     _ = ask(User, fun() -> take(Pool) end),
     ?assertEqual({error, timeout}, ?p:drain(Pool, 1)),
     ok = kill(User),
-    {#{}, #{pool := drains}} = erlmcp_native_test_pools:event([pool, drained]),
+    {#{}, #{pool := drains}} = erlmcp_native_test_pool:event([pool, drained]),
     ok = ?p:drain(Pool, infinity),
     ok = erlmcp_native_events:unsubscribe(pool),
     ?p:stop(Pool),

@@ -239,8 +239,9 @@ answer({mode, Mode}, Model) ->
     {ok, settle_down(serve(Model#model{mode = Mode, is_told = false}))};
 answer({resize, Max}, Model) ->
     {ok, resized(Model#model{max = Max, is_growing = false})};
-answer(demand, #model{missed = Missed} = Model) ->
-    {waiting(Model) + Missed, Model#model{is_growing = false, missed = 0}};
+answer(demand, #model{missed = Missed, ready = Ready} = Model) ->
+    Wanted = waiting(Model) + Missed - length(Ready),
+    {max(0, Wanted), Model#model{is_growing = false, missed = 0}};
 answer(status, #model{workers = Workers, mode = Mode, owners = Owners} = Model) ->
     All = maps:values(Workers),
     Status = #{
