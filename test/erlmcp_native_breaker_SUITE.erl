@@ -348,7 +348,7 @@ probes_close_it(_) ->
             [?assertEqual(stale, ?M:success(B, T)) || T <- Rest],
             ?assertEqual(open, ?M:state(B))
         end
-     || {Probes, Successes} <- [{1, 1}, {2, 1}, {2, 2}, {10, 6}, {100, 100}]
+     || {Probes, Successes} <- [{1, 1}, {2, 1}, {2, 2}, {10, 6}, {1000, 1000}]
     ],
     %% What was ignored makes place.
     Ignoring = half_open(#{}),
@@ -609,7 +609,7 @@ wrong_options(_) ->
         #{open => #{wait => 1, factor => 0.9}}, #{open => #{wait => 1, jitter => 1.1}},
         #{open => #{wait => 1, jitter => -0.1}}, #{open => #{wait => 2, max => 1}},
         #{open => #{wait => 1, nosuch => 1}}, #{open => #{wait => 1, factor => 1.0e7}},
-        #{probes => 0}, #{probes => 10_001}, #{successes => 2}, #{probes => 2, successes => 3},
+        #{probes => 0}, #{probes => 1_001}, #{successes => 2}, #{probes => 2, successes => 3},
         #{successes => 0}, #{probe_timeout => -1}, #{probe_timeout => a},
         #{outcome => fun() -> ok end}, #{outcome => a}
     ],
@@ -618,7 +618,7 @@ wrong_options(_) ->
         #{}, #{failures => 100_000}, #{failure_rate => 1}, #{failure_rate => 1.0e-9},
         #{failure_rate => 0.5, window => {count, 1}}, #{failure_rate => 0.5, window => {count, 100_000}},
         #{failure_rate => 0.5, window => {time, 1}}, #{slow_call => 0}, #{slow_call => (1 bsl 40) - 1},
-        #{open => 0}, #{open => #{wait => 5, max => 5, factor => 1, jitter => 0}}, #{probes => 10_000},
+        #{open => 0}, #{open => #{wait => 5, max => 5, factor => 1, jitter => 0}}, #{probes => 1_000},
         #{probes => 3, successes => 1}, #{probe_timeout => infinity}, #{probe_timeout => 0},
         #{outcome => fun lists:member/2}, #{owner => none}
     ],

@@ -83,7 +83,7 @@ Each change of state is an event `[breaker, state]` of `erlmcp_native_events`.
 %% time, up to a 20th shorter; default: `{count, 100}'.
 %% `minimum_calls': rates of fewer do not count; default: 10, or what the window holds if that is less.
 %% `open': how long it is open; default: 60000.
-%% `probes': how many calls it admits when it is half-open, up to 10000; default: 1.
+%% `probes': how many calls it admits when it is half-open, up to 1000; default: 1.
 %% `successes': how many of them must succeed for it to close, without being slow; it opens again as soon
 %% as too many have not. Default: all.
 %% `probe_timeout': a probe that has not ended by then has failed, and so has one whose process has

@@ -13,7 +13,7 @@
 -define(PROBE_TIMEOUT, 60_000).
 
 -define(MAX_CALLS, 100_000).
--define(MAX_PROBES, 10_000).
+-define(MAX_PROBES, 1_000).
 -define(MAX_TIME, (1 bsl 40)).
 -define(MAX_FACTOR, 1.0e6).
 

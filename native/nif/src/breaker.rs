@@ -67,11 +67,12 @@ impl Breaker {
             inner.hear_of_ends(self.born);
         }
         let result = body(&mut inner);
-        if !inner.watches.is_empty() {
-            inner.forget_ended();
-        }
+        let ended = inner.ended();
         self.gate.set(&inner.machine);
-        Ok((result, inner.machine.take_changes()))
+        let changes = inner.machine.take_changes();
+        drop(inner);
+        drop(ended);
+        Ok((result, changes))
     }
 
     /// A small integer for some years; afterwards one that is not.
@@ -106,11 +107,22 @@ impl Inner {
         }
     }
 
+    /// The watches of probes that are over, to be dropped without the lock.
+    #[inline]
+    fn ended(&mut self) -> Vec<(u64, Watch)> {
+        match self.watches.len() > self.machine.running() {
+            true => self.take_ended(),
+            false => Vec::new(),
+        }
+    }
+
     #[cold]
-    fn forget_ended(&mut self) {
-        let machine = &self.machine;
-        self.watches
-            .retain(|(number, _)| machine.is_running(*number));
+    fn take_ended(&mut self) -> Vec<(u64, Watch)> {
+        let watches = std::mem::take(&mut self.watches);
+        let is_running = |(number, _): &(u64, Watch)| self.machine.is_running(*number);
+        let (running, ended) = watches.into_iter().partition(is_running);
+        self.watches = running;
+        ended
     }
 }
 

@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 use rustler::sys::*;
 use rustler::types::atom::Atom;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::LazyLock;
 use sync_core::handles::Handles;
 use sync_core::sections::{self, Section};
@@ -26,6 +27,8 @@ pub struct Registry<T: 'static> {
 pub struct Identity {
     /// An atom, or none.
     name: Option<u64>,
+    /// Whether another may have the name.
+    is_unnamed: AtomicBool,
     owner: Option<Owner>,
 }
 
@@ -48,7 +51,11 @@ impl Identity {
             }
             let owner = Owner::read(env, owner, remove)?;
             let name = (name != atoms::undefined().as_c_arg()).then(|| word(name));
-            Some(Identity { name, owner })
+            Some(Identity {
+                name,
+                is_unnamed: AtomicBool::new(false),
+                owner,
+            })
         }
     }
 
@@ -149,6 +156,14 @@ impl<T: Identified + Send + Sync> Registry<T> {
         self.handles.get(handle, &sections::enter()).is_some()
     }
 
+    /// The name that a thing has and nobody else may have.
+    fn name_of(&self, handle: u64) -> Option<u64> {
+        let section = sections::enter();
+        let identity = self.handles.get(handle, &section)?.identity();
+        let is_unnamed = identity.is_unnamed.load(Ordering::Acquire);
+        identity.name.filter(|_| !is_unnamed)
+    }
+
     /// The handle of a new thing, unless its name is taken.
     ///
     /// # Safety
@@ -162,7 +177,7 @@ impl<T: Identified + Send + Sync> Registry<T> {
         if let Some((names, name)) = names.as_ref().zip(name) {
             if names
                 .get(&name)
-                .is_some_and(|&handle| self.is_there(handle))
+                .is_some_and(|&handle| self.name_of(handle) == Some(name))
             {
                 return Err(Fault::Wrong(atoms::exists()));
             }
@@ -199,9 +214,7 @@ impl<T: Identified + Send + Sync> Registry<T> {
         // SAFETY: the caller's promise.
         let mut list = unsafe { enif_make_list_from_array(env, [].as_ptr(), 0) };
         for handle in self.handles.list() {
-            let section = sections::enter();
-            let value = self.handles.get(handle, &section);
-            if let Some(name) = value.and_then(|value| value.identity().name) {
+            if let Some(name) = self.name_of(handle) {
                 // SAFETY: the caller's promise.
                 list = unsafe { enif_make_list_cell(env, immediate(name), list) };
             }
@@ -211,16 +224,16 @@ impl<T: Identified + Send + Sync> Registry<T> {
 
     /// Takes its name from a thing: another may have it.
     pub fn unname(&self, handle: u64) {
-        let name = self
-            .handles
-            .get(handle, &sections::enter())
-            .and_then(|value| value.identity().name);
-        if let Some(name) = name {
-            // Left behind at the worst: a name that leads nowhere is free.
-            if let Ok(mut names) = tried(|| self.names.try_write()) {
-                if names.get(&name) == Some(&handle) {
-                    names.remove(&name);
-                }
+        let Some(name) = self.name_of(handle) else {
+            return;
+        };
+        if let Some(value) = self.handles.get(handle, &sections::enter()) {
+            value.identity().is_unnamed.store(true, Ordering::Release);
+        }
+        // Left behind at the worst: one that leads to what does not have it is free.
+        if let Ok(mut names) = tried(|| self.names.try_write()) {
+            if names.get(&name) == Some(&handle) {
+                names.remove(&name);
             }
         }
     }

@@ -3,6 +3,7 @@
 //! (Hendler, Incze, Shavit, Tzafrir, Flat Combining, 2010, is the idea at its fullest.)
 
 use crate::sync::{AtomicU32, Ordering, SegQueue, UnsafeCell};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 
 /// What such a lock guards.
 pub trait Combine {
@@ -132,13 +133,36 @@ impl<'a, T: Combine> Held<'a, T> {
                 .with_mut(|value| unsafe { (*value).apply(deferred) });
         }
     }
+
+    /// The effects go to the next holder. Another panic, which what the first has left behind may
+    /// well lead to, must not leave from here: it would end the VM.
+    #[cold]
+    #[inline(never)]
+    fn give_up_after_a_panic(&mut self) {
+        // SAFETY: the lock is held.
+        self.lock.value.with_mut(|value| unsafe {
+            let effects = (*value).effects();
+            self.effects.append(effects);
+            effects.append(&mut self.effects);
+        });
+        let mut is_some_left = true;
+        while !self.is_free {
+            if is_some_left {
+                self.lock.word.fetch_or(PENDING, Ordering::AcqRel);
+            }
+            if !self.try_to_free() {
+                let applied = catch_unwind(AssertUnwindSafe(|| self.apply_deferred()));
+                is_some_left = applied.is_err();
+            }
+        }
+    }
 }
 
 impl<T: Combine> Drop for Held<'_, T> {
-    /// After a panic; the effects stay with the value, for the next holder.
+    #[inline(always)]
     fn drop(&mut self) {
-        while !self.is_free && !self.try_to_free() {
-            self.apply_deferred();
+        if !self.is_free {
+            self.give_up_after_a_panic();
         }
     }
 }

@@ -253,6 +253,14 @@ impl Machine {
         }
     }
 
+    /// How many probes have not.
+    pub fn running(&self) -> usize {
+        match &self.state {
+            State::HalfOpen(probes) => probes.running.len(),
+            _ => 0,
+        }
+    }
+
     /// Closes it, and forgets what has been, but for the counts.
     pub fn reset(&mut self, now: u64) {
         self.pass_time(now);
