@@ -30,7 +30,7 @@ cases() ->
      || {Id, Modes, Processes} <- [{empty_fun, all_modes(), 1}, {empty_fun_by_16, [standard, full], 16}]
     ] ++
         [
-            bench_case(refused, all_modes(), refused, [
+            bench_case(refused, [quick, full], refused, [
                 opened(Subject, 1, fun(#{call := Call, open := Open}, Breaker) ->
                     _ = Open(Breaker),
                     fun() -> Call(Breaker, Fun) end

@@ -67,7 +67,7 @@ hot() ->
 
 refused() ->
     [
-        bench_case(limiter_check, refused, all_modes(), #{
+        bench_case(limiter_check, refused, [quick, full], #{
             expected => refused,
             subjects => [
                 opened(Subject, {?ONCE(1), 1000}, fun(#{check := Check}, Limiter) ->

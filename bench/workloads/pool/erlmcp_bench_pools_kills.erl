@@ -62,7 +62,7 @@ cases() ->
 
 %% Others than ours only show that they do it too.
 lasting(measured, Seconds) -> Seconds;
-lasting(_, Seconds) -> min(Seconds, 5).
+lasting(_, Seconds) -> min(Seconds, 3).
 
 %% The figures, where the counts are what they must be.
 -spec counted([erlmcp_bench_measure:observation()]) -> [erlmcp_bench_measure:observation()].

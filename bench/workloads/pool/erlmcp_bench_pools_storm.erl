@@ -41,7 +41,6 @@ storms() ->
         ])
      || {Id, Modes, Callers, Milliseconds} <- [
             {short_storm_of_2000, [quick], 2000, 500},
-            {storm_of_100, [standard, full], ?FEW, 3000},
             {storm_of_2000, [standard, full], 2000, 3000},
             {storm_of_10000, [standard, full], 10_000, 3000}
         ]
@@ -56,6 +55,7 @@ observed(Subject, Callers, Milliseconds) ->
     #{goodput := Goodput, overshoot := Overshoot, mailbox := Mailbox} = Storm,
     [
         {goodput_per_second, Goodput, count},
+        {goodput_of_100_callers, maps:get(goodput, Few), count},
         {share_of_100_callers, 100 * Goodput / maps:get(goodput, Few), percent}
     ] ++
         %% There is none where all were served.
