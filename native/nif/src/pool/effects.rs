@@ -5,6 +5,7 @@ use super::reference::Reference;
 use super::worker::Worker;
 use crate::atoms;
 use crate::clock::nanoseconds;
+use parking_lot::Mutex;
 use pool_core::pool::{Deferred, Effect, Why};
 use rustler::sys::*;
 use std::ptr;
@@ -106,33 +107,44 @@ unsafe fn send(
     }
 }
 
-/// Takes back what is left of an owner that had very much, on a thread of its own.
+/// Owners of which something is left to be taken back, by pool; and whether a thread does it.
+static LEFT: Mutex<(Vec<(u64, u64)>, bool)> = Mutex::new((Vec::new(), false));
+
+/// Has what is left of an owner that had very much taken back by a thread, one for all of them.
 ///
 /// # Safety
 /// As for [`run`].
 unsafe fn go_on(env: *mut ErlNifEnv, handle: u64, owner: u64) {
+    let is_done = {
+        let mut left = LEFT.lock();
+        left.0.push((handle, owner));
+        std::mem::replace(&mut left.1, true)
+    };
+    if is_done {
+        return;
+    }
     let thread = std::thread::Builder::new().name("erlmcp_pool".into());
     // SAFETY: that thread has no environment.
-    let body = move || unsafe { take_back(ptr::null_mut(), handle, owner) };
+    let body = || unsafe { take_back(ptr::null_mut()) };
     if thread.spawn(move || sections::as_own_thread(body)).is_err() {
         // SAFETY: the caller's promise.
-        unsafe { take_back(env, handle, owner) };
+        unsafe { take_back(env) };
     }
 }
 
 /// # Safety
 /// As for [`run`].
-unsafe fn take_back(env: *mut ErlNifEnv, handle: u64, owner: u64) {
-    let mut is_more = true;
-    while std::mem::take(&mut is_more) {
-        let mut effects = deferred(handle, owner);
-        effects.retain(|effect| {
-            let is_this = matches!(effect, Effect::More(other) if *other == owner);
-            is_more |= is_this;
-            !is_this
-        });
+unsafe fn take_back(env: *mut ErlNifEnv) {
+    let next = || {
+        let mut left = LEFT.lock();
+        let next = left.0.pop();
+        left.1 = next.is_some();
+        next
+    };
+    while let Some((handle, owner)) = next() {
+        // What is left after that is put there again.
         // SAFETY: the caller's promise.
-        unsafe { run(env, handle, effects) };
+        unsafe { run(env, handle, deferred(handle, owner)) };
         std::thread::yield_now();
     }
 }

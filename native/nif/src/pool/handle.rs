@@ -79,8 +79,16 @@ pub unsafe fn with_pool<R>(
     };
     let (result, effects) = result.ok_or(Fault::Busy)?;
     if !effects.is_empty() {
+        /// What a process is charged a hundredth of its time for.
+        const EACH: usize = 20;
+        let percent = (effects.len() / EACH).min(100);
         // SAFETY: the caller's promise; the section is over.
-        unsafe { effects::run(env, handle, effects) };
+        unsafe {
+            effects::run(env, handle, effects);
+            if percent > 0 {
+                enif_consume_timeslice(env, percent as i32);
+            }
+        }
     }
     result.ok_or(Fault::Busy)
 }

@@ -37,7 +37,7 @@ pub struct Pool<S: Shell> {
     cells: Cells<S::Worker>,
     lent: Leases<Lent<S::Message>, S::Watch>,
     queues: [Queue; PRIORITIES],
-    /// Those that were told to look, by the time since which they wait.
+    /// Those that were told to look.
     woken: Queue,
     /// Leases that are neither held nor ended.
     unsettled: u32,
@@ -293,8 +293,8 @@ impl<S: Shell> Pool<S> {
 
     /// An owner has ended: what it has comes back, what it waits for is not waited for any more.
     pub fn died(&mut self, owner: u64, now: u64) {
-        /// Some hundred microseconds.
-        const AT_ONCE: u32 = 4_000;
+        /// Some hundred microseconds, together with the messages to those who get what comes back.
+        const AT_ONCE: u32 = 1_000;
         for _ in 0..AT_ONCE {
             let Some(lease) = self.lent.first_of(owner) else {
                 match self.lent.leave(owner) {

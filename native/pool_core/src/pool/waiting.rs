@@ -7,6 +7,10 @@ use super::{cells, Answer, Effect, Mode, Pool, Shell, Want, PRIORITIES};
 /// So many of those who wait are told something at once; they tell the next.
 const AT_ONCE: u32 = 64;
 
+/// So many who were told to look may not have come yet. Those who come in vain find their place in
+/// the queue among as many.
+const MOST_WOKEN: u32 = 1024;
+
 impl<S: Shell> Pool<S> {
     /// As [`Self::checkout`]; where there is none, the owner waits until the deadline.
     pub fn wait(
@@ -100,7 +104,8 @@ impl<S: Shell> Pool<S> {
             Mode::Open | Mode::Draining => (),
         }
         for _ in 0..AT_ONCE {
-            if self.room() <= u64::from(self.woken.len()) {
+            let woken = self.woken.len();
+            if woken >= MOST_WOKEN || self.room() <= u64::from(woken) {
                 return;
             }
             let Some(first) = self.queues.iter().find_map(Queue::first) else {
@@ -124,7 +129,7 @@ impl<S: Shell> Pool<S> {
             } else if waited < self.config.barging {
                 self.dequeue(first);
                 self.tell(first, State::Woken);
-                self.woken.insert::<S>(&mut self.lent, first, false);
+                self.woken.push::<S>(&mut self.lent, first);
             } else if let Some(cell) = self.cells.take(lent.key, now) {
                 self.counts.handed_over += 1;
                 self.dequeue(first);
