@@ -239,20 +239,20 @@ wait(Pool, Priority, Key, Timeout, Args) ->
     case ?NIF:pool_wait(Pool, Priority, Key, Ref, Timeout) of
         {ok, _Worker, _Lease} = Taken -> Taken;
         %% By its name there may be another pool when it is claimed.
-        {wait, Lease, infinity, Handle} -> await(Handle, Lease, Ref, infinity);
-        {wait, Lease, Left, Handle} -> await(Handle, Lease, Ref, now_ms() + Left);
+        {wait, Lease, infinity, Handle} -> await(Handle, Lease, Ref, infinity, infinity);
+        {wait, Lease, Left, Handle} -> await(Handle, Lease, Ref, Left, now_ms() + Left);
         Refused -> refused(Refused, Pool, Args)
     end.
 
-await(Pool, Lease, Ref, Deadline) ->
+await(Pool, Lease, Ref, Left, Deadline) ->
     receive
         Ref ->
             case ?NIF:pool_claim(Pool, Lease, Ref) of
                 {ok, _Worker, _Lease} = Taken -> Taken;
-                wait -> await(Pool, Lease, Ref, Deadline);
+                wait -> await(Pool, Lease, Ref, left(Deadline), Deadline);
                 Refused -> refused(Refused, Pool, [Pool])
             end
-    after left(Deadline) ->
+    after Left ->
         case ?NIF:pool_cancel(Pool, Lease) of
             timeout ->
                 refused(timeout, Pool, [Pool]);
