@@ -366,7 +366,8 @@ limiter_unblock(_Limiter, _Key, _External) -> ?nif_stub.
 -spec limiter_whereis(atom()) -> pos_integer() | undefined.
 limiter_whereis(_Name) -> ?nif_stub.
 
--type pool() :: non_neg_integer() | atom().
+%% A handle or a name; anything else is no pool.
+-type pool() :: term().
 -type pool_lease() :: non_neg_integer().
 -type pool_cell() :: non_neg_integer().
 %% What a process that wants a worker is told. `wait': there is none now. `system_limit': too many
@@ -375,13 +376,13 @@ limiter_whereis(_Name) -> ?nif_stub.
     {ok, Worker :: term(), pool_lease()} | overloaded | closed | invalid_pool | system_limit.
 
 %% Arguments: name, the process that the pool ends with and that is told of what it needs, options.
--spec pool_new(atom(), pid(), map()) -> pool() | exists | system_limit.
+-spec pool_new(atom(), pid(), map()) -> non_neg_integer() | exists | system_limit.
 pool_new(_Name, _Manager, _Options) -> ?nif_stub.
 
 -spec pool_delete(pool()) -> boolean().
 pool_delete(_Pool) -> ?nif_stub.
 
--spec pool_whereis(atom()) -> pool() | undefined.
+-spec pool_whereis(atom()) -> non_neg_integer() | undefined.
 pool_whereis(_Name) -> ?nif_stub.
 
 %% Arguments: pool, priority, key (of the strategy hash; `none' is the caller).

@@ -24,6 +24,7 @@
     leaks_are_told_once/1,
     leaks_of_the_dead/1,
     metrics/1,
+    starting_is_shown/1,
     stopped_is_not_shown/1
 ]).
 
@@ -58,6 +59,7 @@ all() ->
         leaks_are_told_once,
         leaks_of_the_dead,
         metrics,
+        starting_is_shown,
         stopped_is_not_shown
     ].
 
@@ -417,7 +419,7 @@ metrics(_) ->
     [
         ?assertEqual(Value, value(<<"erlmcp_pool_connections">>, state, State, Values))
      || {State, Value} <- [
-            {<<"in_use">>, 2}, {<<"idle">>, 0}, {<<"away">>, 0}, {<<"waiting">>, 1}, {<<"starting">>, 0}
+            {<<"in_use">>, 2}, {<<"idle">>, 0}, {<<"away">>, 0}, {<<"waiting">>, 1}
         ]
     ],
     ok = ?p:checkin(Pool, Lease),
@@ -435,6 +437,24 @@ metrics(_) ->
     ],
     ok = ?p:checkin(Pool, Other),
     ?p:stop(Pool).
+
+%% One that is not up yet keeps nobody from the numbers of all.
+starting_is_shown(_) ->
+    ok = erlmcp_native_test_metrics:restart(),
+    Test = self(),
+    Start = asks_me(),
+    Pid = spawn(fun() ->
+        {ok, Manager} = ?p:start_link(#{name => measured, max => 1, start => all, worker => worker(#{start => Start})}),
+        Test ! {up, Manager},
+        receive stop -> ok end
+    end),
+    Keeper = starting(),
+    ?assertEqual(0, value(<<"erlmcp_pool_connections">>, state, <<"idle">>, values())),
+    go(Keeper),
+    Manager = receive {up, M} -> M end,
+    ?assertEqual(1, value(<<"erlmcp_pool_connections">>, state, <<"idle">>, values())),
+    Pid ! stop,
+    ok = ?p:stop(Manager).
 
 stopped_is_not_shown(_) ->
     Pool = start_all(#{max => 1, name => shown, worker => worker(#{})}),

@@ -25,6 +25,7 @@
     adaptive_limit/1,
     suspended/1,
     drains/1,
+    resumed_while_it_drains/1,
     drained_at_once/1,
     drain_tells_of_it/1,
     stop_turns_away/1,
@@ -68,6 +69,7 @@ all() ->
         adaptive_limit,
         suspended,
         drains,
+        resumed_while_it_drains,
         drained_at_once,
         drain_tells_of_it,
         stop_turns_away,
@@ -453,6 +455,20 @@ drains(_) ->
     ok = ?p:resume(Pool),
     ?assertEqual(opened, ?p:with(Pool, fun(_) -> opened end)),
     [finish(User) || User <- Users],
+    ?p:stop(Pool).
+
+%% Whoever waits for the end of it is told.
+resumed_while_it_drains(_) ->
+    Pool = start_all(#{max => 1}),
+    {_, Lease} = take(Pool),
+    User = user(),
+    Drained = tell(User, fun() -> ?p:drain(Pool, infinity) end),
+    workers(Pool, #{mode => draining}),
+    ok = ?p:resume(Pool),
+    ?assertEqual({error, resumed}, answer(Drained)),
+    ok = ?p:checkin(Pool, Lease),
+    ?assertEqual(opened, ?p:with(Pool, fun(_) -> opened end)),
+    finish(User),
     ?p:stop(Pool).
 
 drained_at_once(_) ->

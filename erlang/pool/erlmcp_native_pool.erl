@@ -332,8 +332,13 @@ gone(_Pool, Call) -> no_pool(Call).
 As `with/3` with no options.
 """).
 -spec with(Pool :: pool(), Fun :: fun((worker()) -> T)) -> T.
+with(Pool, Fun) when is_function(Fun, 1) ->
+    case checkout(Pool) of
+        {ok, Worker, Lease} -> use(Pool, Worker, Lease, Fun, reset);
+        {error, Reason} -> refuse(?CALL(with, [Pool, Fun]), Reason)
+    end;
 with(Pool, Fun) ->
-    with(Pool, Fun, #{}).
+    erlmcp_native_error:badarg(?CALL(with, [Pool, Fun]), 2, "not a function of one argument").
 
 ?DOC("""
 Calls the fun with a worker, in the calling process, and gives the worker back however that ends.
@@ -394,9 +399,10 @@ resize(Pool, Size) ->
 
 ?DOC("""
 Takes nobody any more, serves those who wait, and returns when all workers have come back; or, after so many
-milliseconds, `{error, timeout}`, and goes on. Newcomers are told `closed`. Then comes `stop/1`, or `resume/1`.
+milliseconds, `{error, timeout}`, and goes on. Newcomers are told `closed`. Then comes `stop/1`, or `resume/1`, at
+which who still waits for this is told `{error, resumed}`.
 """).
--spec drain(Pool :: pool() | pid(), Timeout :: timeout()) -> ok | {error, timeout}.
+-spec drain(Pool :: pool() | pid(), Timeout :: timeout()) -> ok | {error, timeout | resumed}.
 drain(Pool, Timeout) ->
     Call = ?CALL(drain, [Pool, Timeout]),
     is_option(timeout, Timeout) orelse

@@ -41,8 +41,6 @@
 
 -record(state, {
     pool :: erlmcp_native_pool:handle(),
-    %% The times of those who waited.
-    waits :: erlmcp_native_histogram:handle(),
     opts :: erlmcp_native_pool_options:checked(),
     mode = open :: open | suspended | draining,
     keepers = #{} :: #{pid() => #keeper{}},
@@ -84,8 +82,8 @@ child_spec(#{name := Name, stop_timeout := Timeout} = Opts) ->
 init(Opts) ->
     _ = process_flag(trap_exit, true),
     case make(Opts) of
-        {ok, Pool, Waits} ->
-            State = #state{pool = Pool, waits = Waits, opts = Opts},
+        {ok, Pool} ->
+            State = #state{pool = Pool, opts = Opts},
             _ = sweep_timer(leaks, maps:get(leak_timeout, Opts)),
             _ = sweep_timer(idle, maps:get(idle_timeout, Opts)),
             await(maps:get(start, Opts), first_workers(State));
@@ -97,7 +95,7 @@ make(#{name := Name} = Opts) ->
     Waits = erlmcp_native_histogram:new(),
     case ?NIF:pool_new(Name, self(), erlmcp_native_pool_options:native(Opts, Waits)) of
         Pool when is_integer(Pool) ->
-            {ok, Pool, Waits};
+            {ok, Pool};
         system_limit ->
             {error, system_limit};
         exists ->
@@ -541,14 +539,24 @@ static_gone(Cell, _Cause, #state{pool = Pool} = State) ->
 
 enter(Mode, #state{pool = Pool} = State) ->
     _ = ?NIF:pool_mode(Pool, Mode),
-    grow(State#state{mode = Mode}).
+    Now = State#state{mode = Mode},
+    case Mode of
+        draining -> grow(Now);
+        _ -> grow(told_of_drain({error, resumed}, Now))
+    end.
 
-drained(#state{draining = Draining, mode = Mode} = State) ->
-    _ = [emit([drained], #{}, #{}, State) || Mode =:= draining],
+drained(#state{mode = draining} = State) ->
+    emit([drained], #{}, #{}, State),
+    told_of_drain(ok, State);
+%% It was resumed meanwhile.
+drained(State) ->
+    State.
+
+told_of_drain(Answer, #state{draining = Draining} = State) ->
     _ = [
         begin
             _ = [erlang:cancel_timer(Timer) || Timer =/= none],
-            gen_server:reply(From, ok)
+            gen_server:reply(From, Answer)
         end
      || {From, Timer} <- Draining
     ],
@@ -564,7 +572,6 @@ status(#state{pool = Pool, opts = Opts, retries = Retries, failure = Failure} = 
         end,
     maps:merge(?NIF:pool_status(Pool), #{
         name => maps:get(name, Opts),
-        wait_histogram => State#state.waits,
         handle => Pool,
         manager => self(),
         min => maps:get(min, Opts),

@@ -18,18 +18,17 @@ collect() ->
     [connections(Pools), checkouts(Pools), waits(Pools)].
 
 read(Name) ->
-    try
-        [{[{<<"pool">>, atom_to_binary(Name)}], erlmcp_native_pool:status(Name)}]
-    catch
-        %% It is gone.
-        error:badarg -> []
+    %% Without its manager, which may be waiting for its first workers.
+    case erlmcp_native_nif:pool_status(Name) of
+        invalid_pool -> [];
+        Status -> [{[{<<"pool">>, atom_to_binary(Name)}], Status}]
     end.
 
 connections(Pools) ->
-    Help = "A pool's workers, idle or away for a check, its uses, those who wait, and the workers that are started.",
+    Help = "A pool's workers, idle or away for a reset or check, its uses, and those who wait.",
     family(<<"erlmcp_pool_connections">>, gauge, Help, [
         {Pool ++ [{<<"state">>, atom_to_binary(State)}], maps:get(State, Status)}
-     || {Pool, Status} <- Pools, State <- [idle, in_use, away, waiting, starting]
+     || {Pool, Status} <- Pools, State <- [idle, in_use, away, waiting]
     ]).
 
 checkouts(Pools) ->

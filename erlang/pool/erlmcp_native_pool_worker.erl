@@ -13,6 +13,8 @@ The other callbacks run in processes of their own that are ended when they take 
 """).
 
 -export([start/2, can/2, ask/3, answer/1, cancel/1, start_watchdog/2, kill/1]).
+%% Processes
+-export([call/4]).
 -export_type([worker/0, question/0]).
 
 -type worker() :: pid() | port() | term().
@@ -73,21 +75,23 @@ can(Module, Callback) ->
 %% so that it does not outlive a keeper.
 -spec ask(reset | check | stop, {module(), worker()}, timeout()) -> question().
 ask(Callback, {Module, Worker}, Timeout) ->
-    Keeper = self(),
-    Ask = fun() ->
-        Answer =
-            try
-                Module:Callback(Worker)
-            catch
-                Class:Reason -> {error, {Class, Reason}}
-            end,
-        %% Its end is no news for whoever traps exits.
-        true = unlink(Keeper),
-        exit({answer, Answer})
-    end,
-    {Pid, Monitor} = spawn_opt(Ask, [link, monitor]),
+    Args = [self(), Callback, Module, Worker],
+    {Pid, Monitor} = spawn_opt(?MODULE, call, Args, [link, monitor]),
     Timer = erlang:start_timer(Timeout, self(), {overdue, Monitor}),
     #question{about = Callback, pid = Pid, monitor = Monitor, timer = Timer}.
+
+?DOC(false).
+-spec call(Keeper :: pid(), reset | check | stop, module(), worker()) -> no_return().
+call(Keeper, Callback, Module, Worker) ->
+    Answer =
+        try
+            Module:Callback(Worker)
+        catch
+            Class:Reason -> {error, {Class, Reason}}
+        end,
+    %% Its end is no news for whoever traps exits.
+    true = unlink(Keeper),
+    exit({answer, Answer}).
 
 %% What a message says about a question, if anything.
 -spec answer({term(), question()}) -> {reset | check | stop, ok | {error, term()}} | none.

@@ -1,7 +1,7 @@
 //! What a pool tells of itself. Lists are made on dirty schedulers, some of a pool at a time.
 
 use super::checkout::milliseconds;
-use super::handle::{with_pool, Vm};
+use super::handle::{with_pool, Vm, POOLS};
 use crate::atoms;
 use crate::boundary::{immediate, make_map, small};
 use crate::clock::nanoseconds;
@@ -17,6 +17,7 @@ unsafe fn status(
 ) -> Result<ErlNifTerm, Fault> {
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
+        let histogram = POOLS.with(env, args[0], |live, _| live.wait_histogram)?;
         with_pool(env, args[0], |pool, _| {
             let number = |number: u64| enif_make_uint64(env, number);
             let counts = pool.counts;
@@ -35,6 +36,10 @@ unsafe fn status(
                 [
                     (atoms::mode(), mode.as_c_arg()),
                     (atoms::limit(), limit),
+                    (
+                        atoms::wait_histogram(),
+                        histogram.map_or(atoms::none().as_c_arg(), number),
+                    ),
                     (atoms::workers(), number(pool.size().into())),
                     (atoms::idle(), number(pool.idle().into())),
                     (atoms::away(), number(pool.away().into())),
