@@ -211,7 +211,9 @@ breakers_answer_alike(_Config) ->
             Native = erlmcp_native_breaker:new(#{failures => 5, open => ?LONG}),
             Baseline = erlmcp_breaker_baseline:new(#{failures => 5, open => ?LONG}),
             {ok, Serialised} = erlmcp_serialised_baseline:start_breaker(5, ?LONG),
-            {Outcomes, _} = lists:mapfoldl(fun(_, State) -> rand:uniform_s(3, State) end, rand:seed_s(exsss, Seed), lists:seq(1, 300)),
+            {Outcomes, _} = lists:mapfoldl(
+                fun(_, State) -> rand:uniform_s(3, State) end, rand:seed_s(exsss, Seed), lists:seq(1, 300)
+            ),
             Answers = [
                 [answer(Call(guarded(Outcome))) || Outcome <- Outcomes]
              || Call <- [

@@ -8,8 +8,8 @@
 %% many, a process goes through the table and marks such words as dead before it takes their keys away, so
 %% that whoever has just found one looks the key up again. Where no key is idle a new one is refused.
 %%
-%% Also tried: write concurrency, with which a look-up takes twice as long where nothing is written; the time
-%% in the table itself, with `ets:select_replace/2`: five times slower.
+%% Also tried: write concurrency, with which a look-up takes half as long again where nothing is written; the
+%% time in the table itself, with `ets:select_replace/2`, which takes four times as long.
 -module(erlmcp_limiter_baseline).
 -behaviour(gen_server).
 

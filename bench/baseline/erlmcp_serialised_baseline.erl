@@ -9,7 +9,12 @@
 
 -type bucket() :: {Tokens :: float(), Since :: integer()}.
 -record(limiter, {rate :: float(), burst :: pos_integer(), buckets = #{} :: #{term() => bucket()}}).
--record(breaker, {most :: pos_integer(), open :: pos_integer(), failures = 0 :: non_neg_integer(), until = none :: integer() | none}).
+-record(breaker, {
+    most :: pos_integer(),
+    open :: pos_integer(),
+    failures = 0 :: non_neg_integer(),
+    until = none :: integer() | none
+}).
 
 %% So many in so many milliseconds, and so many at once.
 -spec start_limiter(#{limit := pos_integer(), per := pos_integer(), burst := pos_integer()}) -> {ok, pid()}.

@@ -74,12 +74,24 @@ opened(#{name := Name, role := Role, start := Start, stop := Stop} = Subject, Si
     #{
         name => Name,
         role => Role,
-        normal => fun(_) -> ok end,
         open => fun() ->
             Pool = Start(Size),
-            #{calls => [Call(Subject, Pool)], close => fun() -> Stop(Pool) end}
+            #{
+                calls => [Call(Subject, Pool)],
+                verify => fun() -> all_are_back(Subject, Pool) end,
+                close => fun() -> Stop(Pool) end
+            }
         end
     }.
+
+%% After a round, where the pool tells.
+all_are_back(#{in_use := InUse}, Pool) ->
+    case InUse(Pool) of
+        0 -> ok;
+        Out -> {wrong, iolist_to_binary(io_lib:format("workers not returned: ~b", [Out]))}
+    end;
+all_are_back(_, _) ->
+    ok.
 
 all() ->
     [quick, standard, full].

@@ -18,6 +18,8 @@
     %% These where a worker can be held at all.
     checkout => fun((pool(), timeout()) -> {ok, Worker :: term(), Lease :: term()} | {error, term()}),
     checkin => fun((pool(), Lease :: term()) -> term()),
+    %% How many workers are out.
+    in_use => fun((pool()) -> non_neg_integer()),
     %% The messages that wait before the processes that serve the pool.
     mailbox := fun((pool()) -> non_neg_integer()),
     %% Whether who ends without returning a worker loses it: what only counts does.
@@ -98,6 +100,7 @@ native(Strategy) ->
             end,
         checkout => fun({Pool, _}, Timeout) -> erlmcp_native_pool:checkout(Pool, #{timeout => Timeout}) end,
         checkin => fun({Pool, _}, Lease) -> erlmcp_native_pool:checkin(Pool, Lease) end,
+        in_use => fun({Pool, _}) -> maps:get(in_use, erlmcp_native_pool:status(Pool)) end,
         mailbox => fun({_, Pid}) -> waiting_messages([Pid]) end,
         reclaims => true
     }.
@@ -128,6 +131,7 @@ pure_erlang() ->
         pair => fun({Pool, _}) -> pure_pair(Pool) end,
         checkout => fun({Pool, _}, Timeout) -> erlmcp_pool_baseline:checkout(Pool, Timeout) end,
         checkin => fun({Pool, _}, Lease) -> erlmcp_pool_baseline:checkin(Pool, Lease) end,
+        in_use => fun({Pool, _}) -> maps:get(in_use, erlmcp_pool_baseline:counts(Pool)) end,
         mailbox => fun({Pool, _}) -> waiting_messages([erlmcp_pool_baseline:janitor(Pool)]) end,
         reclaims => true
     }.
@@ -174,6 +178,7 @@ poolboy() ->
                         end
                     end,
                     checkin => fun poolboy:checkin/2,
+                    in_use => fun(Pool) -> element(4, poolboy:status(Pool)) end,
                     mailbox => fun(Pool) -> waiting_messages([Pool]) end,
                     reclaims => true
                 }
