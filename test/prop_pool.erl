@@ -53,7 +53,8 @@
 }).
 
 prop_answers_as_the_model() ->
-    for_all(options(), fun(Model) -> proper_statem:commands(?MODULE, Model) end, fun(Model, Commands) ->
+    Long = fun(Model) -> proper_statem:more_commands(2, proper_statem:commands(?MODULE, Model)) end,
+    for_all(options(), Long, fun(Model, Commands) ->
         in_pool(Model, fun() ->
             {History, State, Result} = proper_statem:run_commands(?MODULE, Commands),
             Result =:= ok andalso is_as(State) orelse
@@ -90,7 +91,8 @@ options() ->
 
 initial_state() -> #model{}.
 
-command(#model{is_parallel = IsParallel, made = Made} = Model) ->
+command(#model{is_parallel = IsParallel, made = Made, waits = Waits} = Model) ->
+    Told = [Client || {Client, {_, _, State}} <- maps:to_list(Waits), State =/= queued],
     Worker = proper_types:integer(1, max(1, Made)),
     Client = proper_types:elements(?CLIENTS),
     How = proper_types:frequency([{3, ok}, {1, broken}, {1, reset}]),
@@ -109,18 +111,12 @@ command(#model{is_parallel = IsParallel, made = Made} = Model) ->
         {4, {ready, Worker}},
         {2, {mode, proper_types:elements([open, open, suspended, draining])}},
         {1, {resize, proper_types:integer(0, 4)}}
-        | [
-            Alone
-         || not IsParallel,
-            Alone <- [
-                {2, {checkin_again, Client}},
-                {1, demand},
-                {4, status}
-            ]
-        ]
+        %% When it matters most.
+        | [{4, {kill, proper_types:elements(Told)}} || Told =/= []]
     ],
+    Alone = [{2, {checkin_again, Client}}, {1, demand}, {4, status}],
     proper_types:bind(
-        proper_types:frequency(Commands),
+        proper_types:frequency(case IsParallel of true -> Commands; false -> Alone ++ Commands end),
         fun(Command) -> {call, ?MODULE, run, [Command, expected(Command, Model)]} end,
         false
     ).
