@@ -461,7 +461,7 @@ maximum_of_life(_) ->
 
 life_ends_while_in_use(_) ->
     ok = erlmcp_native_events:subscribe(pool),
-    Pool = start_all(#{max => 1, max_lifetime => 20, worker => worker(#{})}),
+    Pool = start_all(#{max => 1, max_lifetime => 500, worker => worker(#{})}),
     {Worker, Lease} = take(Pool),
     until(fun() -> [State || #{state := State} <- ?p:workers(Pool)] =:= [retiring] end),
     ?assert(is_process_alive(Worker)),
