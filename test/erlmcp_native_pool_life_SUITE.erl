@@ -11,6 +11,7 @@
     hung_start_is_ended/1,
     hung_worker_is_ended_with_its_start/1,
     start_waits_for_workers/1,
+    start_waits_for_nobody/1,
     start_fails_with_a_worker/1,
     reset_before_reuse/1,
     failed_reset_replaces/1,
@@ -55,6 +56,7 @@ all() ->
         hung_start_is_ended,
         hung_worker_is_ended_with_its_start,
         start_waits_for_workers,
+        start_waits_for_nobody,
         start_fails_with_a_worker,
         reset_before_reuse,
         failed_reset_replaces,
@@ -270,6 +272,17 @@ start_waits_for_workers(_) ->
     Background = start(#{max => 1, worker => worker(#{start => hang()}), stop_timeout => 10}),
     ?assertMatch(#{workers := 0, starting := 1}, ?p:status(Background)),
     ?p:stop(Background).
+
+%% Static workers and tokens need no start.
+start_waits_for_nobody(_) ->
+    [
+        begin
+            Pool = start(Opts#{start => Start}),
+            ?assertMatch({ok, token, _}, ?p:checkout(Pool)),
+            ?p:stop(Pool)
+        end
+     || Opts <- [#{worker => token, concurrency => 1}, #{worker => {static, [token]}}], Start <- [first, all]
+    ].
 
 start_fails_with_a_worker(_) ->
     Before = all_processes(),
@@ -609,7 +622,8 @@ stop_ends_the_deaf(_) ->
 
 stop_during_a_start(_) ->
     Before = all_processes(),
-    Pool = start(#{max => 2, stop_timeout => 10, worker => worker(#{start => hang()})}),
+    %% Longer than this test may take.
+    Pool = start(#{max => 2, stop_timeout => 600_000, worker => worker(#{start => hang()})}),
     workers(Pool, #{starting => 2}),
     ok = ?p:stop(Pool),
     until(fun() -> all_processes() -- Before =:= [] end).

@@ -8,6 +8,7 @@
     grows_to_the_maximum/1,
     grows_for_shared_workers_by_need/1,
     demand_that_vanishes_starts_no_more/1,
+    a_start_that_hangs_stops_no_growth/1,
     workers_on_their_way_are_counted/1,
     failing_growth_backs_off/1,
     failing_growth_ends_with_the_demand/1,
@@ -43,6 +44,7 @@ all() ->
         grows_to_the_maximum,
         grows_for_shared_workers_by_need,
         demand_that_vanishes_starts_no_more,
+        a_start_that_hangs_stops_no_growth,
         workers_on_their_way_are_counted,
         failing_growth_backs_off,
         failing_growth_ends_with_the_demand,
@@ -196,6 +198,22 @@ go_all(Pool) ->
                 erlang:yield(),
                 go_all(Pool)
         end
+    end.
+
+%% However long it takes.
+a_start_that_hangs_stops_no_growth(_) ->
+    Pool = start(#{min => 0, max => 3, worker => worker(#{start => asks_me()})}),
+    Waiting = waiting(Pool, 3),
+    _Hangs = starting(),
+    go(starting()),
+    ok = served(Waiting),
+    ?p:stop(Pool),
+    more_starts().
+
+more_starts() ->
+    receive
+        {starting, _} -> more_starts()
+    after 0 -> ok
     end.
 
 %% The first workers of a pool are not started twice because somebody waits for them.

@@ -124,7 +124,7 @@ Each change of state is an event `[breaker, state]` of `erlmcp_native_events`.
 }.
 %% Of this period: `age', for how long it has been in its state, and what opens and closes it. Since it
 %% was made: `calls' that ended, of which `failures' and `slow' ones; `ignored' and `refused' calls;
-%% `stale' outcomes, which were told twice or after the period of their call; `lost' probes, which nobody
+%% `stale' outcomes, which were told after the period of their call, or of a probe twice; `lost' probes, which nobody
 %% told the end of; `transitions' into each state. `memory' is its own in bytes, about, without the
 %% counters of schedulers.
 
@@ -313,7 +313,8 @@ allowed(invalid_breaker, Call) -> no_breaker(Call).
 
 ?DOC("""
 The call with that token has succeeded. `stale`: it does not count, since the breaker has changed its state
-after it began, or since its outcome has been told.
+after it began, or since it is a probe whose outcome has been told. Of other calls nobody knows whether it
+has: told twice, they count twice.
 """).
 -spec success(Breaker :: breaker(), Token :: token()) -> ok | stale.
 success(Breaker, Token) ->

@@ -7,7 +7,8 @@
 %%
 %% A worker is wanted where there are fewer than `min', and, up to `max', while more processes wait than are
 %% being started: first one worker at a time, then twice as many each time round, so that a wait that ends by
-%% itself costs no worker. What fails is tried again after a delay that doubles.
+%% itself costs no worker; a round ends when its workers are up, or take long. What fails is tried again after
+%% a delay that doubles.
 
 -behaviour(gen_server).
 
@@ -24,6 +25,8 @@
 %% The longest time between two looks at leases and idle workers, and the share of their time.
 -define(MAX_SWEEP, 60_000).
 -define(SWEEPS, 4).
+%% For how many milliseconds those who wait make do with the workers that are being started.
+-define(ROUND, 1_000).
 
 -type purpose() :: min | growth.
 
@@ -51,6 +54,8 @@
     retries = #{} :: #{reference() => {purpose(), non_neg_integer()}},
     %% How many workers the next growth starts.
     batch = 1 :: pos_integer(),
+    %% Of the last growth, until that takes long.
+    growing = none :: reference() | none,
     %% Whether the native part said that somebody waits, and has not been asked since how many.
     asked = false :: boolean(),
     %% Why the last start failed, unless another worker came up since.
@@ -62,10 +67,17 @@
 }).
 
 -spec start_link(erlmcp_native_pool_options:checked()) -> {ok, pid()} | {error, term()}.
-start_link(Opts) ->
-    case gen_server:start_link(?MODULE, Opts, []) of
-        {ok, Pid} -> {ok, Pid};
-        {error, Reason} -> {error, Reason}
+start_link(#{name := Name} = Opts) ->
+    %% Looked for here too: a linked process that ends over it would take the caller with it.
+    Others = ?NIF:pool_manager(Name),
+    case is_pid(Others) andalso is_process_alive(Others) of
+        true ->
+            {error, {already_started, Others}};
+        false ->
+            case gen_server:start_link(?MODULE, Opts, []) of
+                {ok, Pid} -> {ok, Pid};
+                {error, Reason} -> {error, Reason}
+            end
     end.
 
 -spec child_spec(erlmcp_native_pool_options:checked()) -> supervisor:child_spec().
@@ -137,6 +149,9 @@ add_static(Worker, #state{pool = Pool, watched = Watched} = State) ->
 
 %% Waits for so many workers, or for a start that fails.
 await(background, State) ->
+    {ok, State};
+%% Those that nobody starts are there.
+await(_Start, #state{opts = #{worker := Worker}} = State) when Worker =:= token; element(1, Worker) =:= static ->
     {ok, State};
 await(Start, #state{opts = #{min := Min}} = State) ->
     Wanted =
@@ -230,6 +245,8 @@ handle_info({timeout, Timer, retry}, #state{retries = Retries} = State) ->
         error ->
             {noreply, State}
     end;
+handle_info({timeout, Timer, growth}, #state{growing = Timer} = State) ->
+    {noreply, grow(State#state{growing = none})};
 handle_info({timeout, Timer, drain}, #state{draining = Draining} = State) ->
     {Late, Rest} = lists:partition(fun({_, T}) -> T =:= Timer end, Draining),
     _ = [gen_server:reply(From, {error, timeout}) || {From, _} <- Late],
@@ -252,9 +269,13 @@ handle_info(_, State) ->
 ?DOC(false).
 -spec terminate(term(), #state{}) -> ok.
 terminate(_Reason, #state{pool = Pool, keepers = Keepers, opts = #{stop_timeout := Timeout}}) ->
+    Working = [Of || {_, _, _, _, _, _, Of} <- ?NIF:pool_workers(Pool)],
     %% Nobody waits for what does not come any more.
     _ = ?NIF:pool_mode(Pool, closed),
     _ = [exit(Pid, shutdown) || Pid <- maps:keys(Keepers)],
+    %% A keeper whose worker is being started does not hear of that.
+    Starting = maps:filter(fun(_, Keeper) -> Keeper#keeper.state =:= starting end, Keepers),
+    ok = lists:foreach(fun erlmcp_native_pool_worker:kill/1, maps:keys(maps:without(Working, Starting))),
     Deadline = erlang:monotonic_time(millisecond) + 2 * Timeout + ?MARGIN div 2,
     ok = ended(Keepers, Deadline),
     _ = ?NIF:pool_delete(Pool),
@@ -430,6 +451,7 @@ retry(Purpose, Failures, #state{opts = #{min := Min, max := Max}, pool = Pool} =
     Size = total(State),
     IsWanted = Size < Min orelse Size < Max andalso ?NIF:pool_demand(Pool) > 0,
     case IsWanted of
+        true when Purpose =:= growth -> start_growth(1, Failures, State);
         true -> start(1, Purpose, Failures, State);
         false -> State#state{batch = 1}
     end.
@@ -453,14 +475,17 @@ grow(#state{opts = Opts, pool = Pool, batch = Batch} = State) ->
     end.
 
 grow(N, _Waiting, #state{batch = Batch} = State) when N > 0 ->
-    start(N, growth, 0, State#state{batch = 2 * Batch});
+    start_growth(N, 0, State#state{batch = 2 * Batch});
 %% Those that are being started may not be enough, or may fail.
 grow(_N, Waiting, State) ->
     IsStarting = count(starting, State) > 0,
     State#state{batch = 1, asked = Waiting > 0 andalso IsStarting}.
 
-is_growing(#state{retries = Retries} = State) ->
-    count(starting, growth, State) > 0 orelse lists:any(fun({P, _}) -> P =:= growth end, maps:values(Retries)).
+start_growth(N, Failures, State) ->
+    start(N, growth, Failures, State#state{growing = erlang:start_timer(?ROUND, self(), growth)}).
+
+is_growing(#state{growing = Growing, retries = Retries} = State) ->
+    Growing =/= none andalso count(starting, growth, State) > 0 orelse lists:any(fun({P, _}) -> P =:= growth end, maps:values(Retries)).
 
 resize(Min, Max, #state{pool = Pool, opts = Opts} = State) ->
     _ = ?NIF:pool_resize(Pool, Max),
