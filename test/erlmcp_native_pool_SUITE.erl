@@ -374,6 +374,9 @@ static_workers_that_die(_) ->
     ok = kill(A),
     workers(Pool, #{workers => 1, in_use => 10}),
     ?assertMatch([#{worker := B}], ?p:workers(Pool)),
+    %% Nor to start.
+    ?assertEqual({error, timeout}, ?p:checkout(Pool, #{timeout => 20})),
+    ?assertMatch(#{starting := 0, retrying := 0, last_error := none}, ?p:status(Pool)),
     ?p:stop(Pool),
     %% It is not the pool's to stop.
     finish(B).

@@ -461,6 +461,9 @@ grow(#state{asked = false} = State) ->
     State;
 grow(#state{mode = suspended} = State) ->
     State;
+%% Nobody starts those.
+grow(#state{opts = #{worker := Worker}} = State) when Worker =:= token; element(1, Worker) =:= static ->
+    State;
 grow(#state{opts = Opts, pool = Pool, batch = Batch} = State) ->
     case is_growing(State) of
         true ->
