@@ -1,7 +1,15 @@
-//! Threads of ours that live as long as there is something to care for.
+//! Threads of ours: those that live as long as there is something to care for, and those that drop
+//! what would take a scheduler too long.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+
+/// Drops something large on a thread of its own, or here where none can be started.
+pub fn drop_elsewhere<T: Send + 'static>(name: &str, value: T) {
+    let thread = thread::Builder::new().name(name.into());
+    // What is not started drops what it was given.
+    let _ = thread.spawn(move || drop(value));
+}
 
 /// A thread that one at a time runs of.
 pub struct Keeper {

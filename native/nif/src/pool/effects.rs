@@ -18,7 +18,7 @@ pub struct Message {
     pub reference: Reference,
 }
 
-/// Does it. `env` is the calling environment, or null on a thread of ours.
+/// Does it. `env` is the calling environment, or null on a thread of ours or a dirty scheduler.
 ///
 /// # Safety
 /// As just said. The thread must be in no section.

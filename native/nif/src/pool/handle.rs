@@ -69,6 +69,21 @@ pub unsafe fn with_pool<R>(
     term: ErlNifTerm,
     body: impl FnOnce(&mut Pool<Vm>, u64) -> R,
 ) -> Result<R, Fault> {
+    // SAFETY: the caller's promise.
+    unsafe { with_pool_and_sender(env, env, term, body) }
+}
+
+/// As [`with_pool`]; `sender` is the environment in which messages are sent, or null.
+///
+/// # Safety
+/// As for [`with_pool`].
+#[inline(always)]
+pub unsafe fn with_pool_and_sender<R>(
+    env: *mut ErlNifEnv,
+    sender: *mut ErlNifEnv,
+    term: ErlNifTerm,
+    body: impl FnOnce(&mut Pool<Vm>, u64) -> R,
+) -> Result<R, Fault> {
     let mut body = Some(body);
     // SAFETY: the caller's promise.
     let (handle, result) = unsafe {
@@ -84,7 +99,7 @@ pub unsafe fn with_pool<R>(
         let percent = (effects.len() / EACH).min(100);
         // SAFETY: the caller's promise; the section is over.
         unsafe {
-            effects::run(env, handle, effects);
+            effects::run(sender, handle, effects);
             if percent > 0 {
                 enif_consume_timeslice(env, percent as i32);
             }
@@ -303,9 +318,7 @@ impl Drop for Live {
         if size.is_none_or(|size| size > MANY) {
             let nothing = Combining::new(Pool::new(Config::default()));
             let pool = std::mem::replace(&mut self.pool, nothing);
-            let thread = std::thread::Builder::new().name("erlmcp_pool".into());
-            // Where no thread can be started it is freed here.
-            let _ = thread.spawn(move || drop(pool));
+            crate::keeper::drop_elsewhere("erlmcp_pool", pool);
         }
     }
 }

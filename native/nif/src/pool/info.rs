@@ -1,7 +1,7 @@
 //! What a pool tells of itself. Lists are made on dirty schedulers, some of a pool at a time.
 
 use super::checkout::milliseconds;
-use super::handle::{with_pool, Vm, POOLS};
+use super::handle::{with_pool, with_pool_and_sender, Vm, POOLS};
 use crate::atoms;
 use crate::boundary::{immediate, make_map, small};
 use crate::clock::nanoseconds;
@@ -9,6 +9,7 @@ use crate::tried::Fault;
 use pool_core::pool::{Mode, Page, Pool, WorkerState};
 use rustler::sys::*;
 use std::cmp::Reverse;
+use std::ptr;
 
 unsafe fn status(
     env: *mut ErlNifEnv,
@@ -63,7 +64,8 @@ unsafe fn status(
 }
 tried_nif!("pool_status", 1, status);
 
-/// As [`with_pool`], on a thread that may wait.
+/// As [`with_pool`], on a thread that may wait. What others left to it is sent in nobody's name: a process
+/// may be killed while it is on a dirty scheduler, and what it sends from then on is lost.
 ///
 /// # Safety
 /// As for [`with_pool`].
@@ -74,7 +76,7 @@ unsafe fn with_pool_here<R>(
 ) -> Result<R, Fault> {
     loop {
         // SAFETY: the caller's promise.
-        match unsafe { with_pool(env, term, |pool, _| body(pool)) } {
+        match unsafe { with_pool_and_sender(env, ptr::null_mut(), term, |pool, _| body(pool)) } {
             Err(Fault::Busy) => std::thread::yield_now(),
             result => return result,
         }
@@ -108,7 +110,7 @@ unsafe fn list(
 ) -> ErlNifTerm {
     // SAFETY: the caller's promise.
     unsafe {
-        let empty = enif_make_list_from_array(env, std::ptr::null(), 0);
+        let empty = enif_make_list_from_array(env, ptr::null(), 0);
         terms
             .rev()
             .fold(empty, |list, term| enif_make_list_cell(env, term, list))

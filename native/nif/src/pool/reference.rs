@@ -60,7 +60,8 @@ impl Reference {
         crate::boundary::immediate(word)
     }
 
-    /// Sends it as a message. `env` is the calling environment, or null on a thread of ours.
+    /// Sends it as a message. `env` is the calling environment, or null on a thread of ours or a
+    /// dirty scheduler.
     ///
     /// # Safety
     /// As just said.

@@ -37,8 +37,8 @@ pub struct Pool<S: Shell> {
     cells: Cells<S::Worker>,
     lent: Leases<Lent<S::Message>, S::Watch>,
     queues: [Queue; PRIORITIES],
-    /// Those that were told to look.
-    woken: Queue,
+    /// Those that were told to look, and have not yet.
+    woken: u32,
     /// Leases that are neither held nor ended.
     unsettled: u32,
     codel: Option<Codel>,
@@ -84,7 +84,7 @@ impl<S: Shell> Pool<S> {
             ),
             lent: Leases::new(config.seed as u32),
             queues: [const { Queue::new() }; PRIORITIES],
-            woken: Queue::new(),
+            woken: 0,
             unsettled: 0,
             codel: config
                 .codel
@@ -109,7 +109,7 @@ impl<S: Shell> Pool<S> {
 
     /// Those in the queues and those told to look.
     pub fn waiting(&self) -> u32 {
-        self.queued() + self.woken.len()
+        self.queued() + self.woken
     }
 
     /// Uses that may begin now.

@@ -61,18 +61,7 @@ impl Queue {
                 (previous, next) = (lent[previous].link.previous, previous);
             }
         }
-        self.link::<S>(lent, index, Link { next, previous });
-    }
-
-    /// As the last one.
-    pub fn push<S: Shell>(&mut self, lent: &mut Of<S>, index: u32) {
-        let (next, previous) = (NONE, self.last);
-        self.link::<S>(lent, index, Link { next, previous });
-    }
-
-    fn link<S: Shell>(&mut self, lent: &mut Of<S>, index: u32, link: Link) {
-        let Link { next, previous } = link;
-        lent[index].link = link;
+        lent[index].link = Link { next, previous };
         match previous {
             NONE => self.first = index,
             _ => lent[previous].link.next = index,

@@ -144,7 +144,7 @@ pub(super) enum State {
     Held,
     /// In the queue of its priority.
     Waiting,
-    /// Told to look; among those that were.
+    /// Told to look.
     Woken,
     /// Has a worker, and was told to look.
     Granted,

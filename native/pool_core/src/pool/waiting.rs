@@ -63,14 +63,15 @@ impl<S: Shell> Pool<S> {
         queue.insert::<S>(&mut self.lent, lease, at_front);
     }
 
-    /// Takes one out of its queue.
+    /// Takes one out of its queue, or from among those that were told to look.
     pub(super) fn dequeue(&mut self, lease: u32) {
         let lent = &self.lent[lease];
-        let queue = match lent.state {
-            State::Woken => &mut self.woken,
-            _ => &mut self.queues[usize::from(lent.priority)],
-        };
-        queue.remove::<S>(&mut self.lent, lease);
+        if lent.state == State::Woken {
+            self.woken -= 1;
+        } else {
+            let queue = &mut self.queues[usize::from(lent.priority)];
+            queue.remove::<S>(&mut self.lent, lease);
+        }
         if self.waiting() == 0 {
             if let Some(codel) = &mut self.codel {
                 codel.emptied();
@@ -104,8 +105,7 @@ impl<S: Shell> Pool<S> {
             Mode::Open | Mode::Draining => (),
         }
         for _ in 0..AT_ONCE {
-            let woken = self.woken.len();
-            if woken >= MOST_WOKEN || self.room() <= u64::from(woken) {
+            if self.woken >= MOST_WOKEN || self.room() <= u64::from(self.woken) {
                 return;
             }
             let Some(first) = self.queues.iter().find_map(Queue::first) else {
@@ -129,7 +129,7 @@ impl<S: Shell> Pool<S> {
             } else if waited < self.config.barging {
                 self.dequeue(first);
                 self.tell(first, State::Woken);
-                self.woken.push::<S>(&mut self.lent, first);
+                self.woken += 1;
             } else if let Some(cell) = self.cells.take(lent.key, now) {
                 self.counts.handed_over += 1;
                 self.dequeue(first);
@@ -179,10 +179,17 @@ impl<S: Shell> Pool<S> {
                     None => self.go_on_waiting(lease, message, now),
                 }
             }
-            State::Waiting => {
-                self.dequeue(lease);
-                self.go_on_waiting(lease, message, now)
-            }
+            State::Waiting => match message {
+                // Nobody told it: it stays where it is in the queue.
+                Some(message) if self.may_go_on(lease, now) => {
+                    self.lent[lease].message = Some(message);
+                    Answer::Wait
+                }
+                _ => {
+                    self.dequeue(lease);
+                    self.go_on_waiting(lease, None, now)
+                }
+            },
             State::Dropped => self.finish(lease, Answer::Overloaded),
             State::Expired => self.finish(lease, Answer::Timeout),
         };
@@ -233,6 +240,10 @@ impl<S: Shell> Pool<S> {
         self.granted(lease, Some(waited))
     }
 
+    fn may_go_on(&self, lease: u32, now: u64) -> bool {
+        self.mode != Mode::Closed && now < self.lent[lease].deadline
+    }
+
     fn go_on_waiting(
         &mut self,
         lease: u32,
@@ -241,7 +252,7 @@ impl<S: Shell> Pool<S> {
     ) -> Answer<S::Worker> {
         match message {
             _ if self.mode == Mode::Closed => self.finish(lease, Answer::Closed),
-            Some(message) if now < self.lent[lease].deadline => {
+            Some(message) if self.may_go_on(lease, now) => {
                 self.enqueue(lease, message, true);
                 Answer::Wait
             }
