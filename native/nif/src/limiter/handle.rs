@@ -123,6 +123,17 @@ impl<M: Meter> Shards<M> {
     }
 }
 
+/// More keys are freed on a thread of their own.
+pub const KEYS_TO_FREE: usize = 10_000;
+
+impl<M: Meter> Drop for Shards<M> {
+    fn drop(&mut self) {
+        if self.rules.room.keys() > KEYS_TO_FREE {
+            crate::keeper::drop_elsewhere("erlmcp_limiter", std::mem::take(&mut self.shards));
+        }
+    }
+}
+
 /// Of all shards.
 #[derive(Default)]
 pub struct Totals {

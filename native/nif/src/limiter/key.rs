@@ -20,6 +20,19 @@ const TAG: u64 = 0b11;
 const IMMEDIATE: u64 = 0b11;
 const CELL: u64 = 0b01;
 
+/// Charges the caller with what hashing takes: some 10 us for so many bytes, a hundredth of its time.
+///
+/// # Safety
+/// `env` must be the calling environment.
+#[inline(always)]
+unsafe fn charge(env: *mut ErlNifEnv, bytes: &[u8]) {
+    const BY_HUNDREDTH: usize = 8192;
+    if bytes.len() >= BY_HUNDREDTH {
+        // SAFETY: the caller's promise.
+        unsafe { enif_consume_timeslice(env, (bytes.len() / BY_HUNDREDTH).min(100) as i32) };
+    }
+}
+
 impl Secrets {
     /// Drawn anew.
     pub fn new() -> Self {
@@ -43,16 +56,32 @@ impl Secrets {
         term: ErlNifTerm,
         external: ErlNifTerm,
     ) -> Result<u128, Fault> {
+        // SAFETY: the caller's promise.
+        unsafe { self.key_and_size(env, term, external) }.map(|(key, _)| key)
+    }
+
+    /// As [`Self::key`], and how many bytes were hashed. Many are charged.
+    ///
+    /// # Safety
+    /// As for [`Self::key`].
+    #[inline(always)]
+    pub unsafe fn key_and_size(
+        &self,
+        env: *mut ErlNifEnv,
+        term: ErlNifTerm,
+        external: ErlNifTerm,
+    ) -> Result<(u128, usize), Fault> {
         let word = word(term);
         if word & TAG == IMMEDIATE {
-            return Ok(self.word.word(word));
+            return Ok((self.word.word(word), 0));
         }
         // SAFETY: the caller's promise.
         unsafe {
             if word & TAG != CELL {
                 if let Some(bytes) = inspect_binary(env, term) {
                     if bytes.len() <= forms::LONGEST_KEY {
-                        return Ok(self.binary.bytes(bytes));
+                        charge(env, bytes);
+                        return Ok((self.binary.bytes(bytes), bytes.len()));
                     }
                 }
             }
@@ -69,7 +98,7 @@ impl Secrets {
         env: *mut ErlNifEnv,
         term: ErlNifTerm,
         external: ErlNifTerm,
-    ) -> Result<u128, Fault> {
+    ) -> Result<(u128, usize), Fault> {
         let mut scratch = Scratch::new();
         // SAFETY: the caller's promise.
         let key = unsafe {
@@ -79,7 +108,9 @@ impl Secrets {
         match key {
             Ok(key) => {
                 let secret = self.other[usize::from(key.form == Form::External)];
-                Ok(secret.bytes(key.bytes))
+                // SAFETY: the caller's promise.
+                unsafe { charge(env, key.bytes) };
+                Ok((secret.bytes(key.bytes), key.bytes.len()))
             }
             Err(NoKey::Complex) => Err(Fault::Wrong(atoms::complex())),
             Err(NoKey::TooLarge) => Err(Fault::Wrong(atoms::too_large())),

@@ -1,7 +1,7 @@
 //! Limits on what is in use at once: permits, which end with the process that has them.
 
 use super::check::{make_ok, make_refused, note, read_ask, with_events, Events};
-use super::handle::{shards_for, Config, Kind, Totals, LIMITERS};
+use super::handle::{shards_for, Config, Kind, Totals, KEYS_TO_FREE, LIMITERS};
 use crate::atoms;
 use crate::boundary::{small, word};
 use crate::clock::nanoseconds;
@@ -26,9 +26,14 @@ struct Uses {
     rules: Rules<Plan>,
     shards: Box<[Shard<Held>]>,
     leases: Leases<Permit, Watch>,
-    /// Of processes that have ended.
+    /// Processes that have ended, and of which there may still be permits.
+    dying: Vec<u64>,
+    /// Of processes of which there are none any more.
     ended: Vec<Watch>,
 }
+
+/// So many permits of processes that have ended are given back at once: some 50 us.
+const AT_ONCE: usize = 1_000;
 
 #[derive(Clone, Copy, Default)]
 struct Permit {
@@ -42,10 +47,8 @@ impl Combine for Uses {
     type Effect = Watch;
 
     fn apply(&mut self, owner: u64) {
-        while let Some(permit) = self.leases.first_of(owner) {
-            self.give_back(permit);
-        }
-        self.ended.extend(self.leases.leave(owner));
+        self.dying.push(owner);
+        self.take_back();
     }
 
     fn effects(&mut self) -> &mut Vec<Watch> {
@@ -54,6 +57,23 @@ impl Combine for Uses {
 }
 
 impl Uses {
+    /// Whether everything that processes had when they ended has been given back.
+    fn take_back(&mut self) -> bool {
+        for _ in 0..AT_ONCE {
+            let Some(&owner) = self.dying.last() else {
+                return true;
+            };
+            match self.leases.first_of(owner) {
+                Some(permit) => self.give_back(permit),
+                None => {
+                    self.dying.pop();
+                    self.ended.extend(self.leases.leave(owner));
+                }
+            }
+        }
+        self.dying.is_empty()
+    }
+
     fn shard(&self, key: u128) -> usize {
         (key >> 64) as usize & (self.shards.len() - 1)
     }
@@ -105,16 +125,19 @@ impl Permits {
                 rules: config.rules(plan),
                 shards: shards.collect(),
                 leases: Leases::new(seed),
+                dying: Vec::new(),
                 ended: Vec::new(),
             }),
         }
     }
 
-    /// Calls `body` under the lock.
+    /// Calls `body` under the lock. Where a process has ended that had very much, whoever comes gives some
+    /// of it back, and comes again: so all is as if it had been given back at once.
     fn with<R>(&self, body: impl Fn(&mut Uses) -> R) -> Result<R, Fault> {
-        let (answer, ended) = tried(|| self.lock.try_with(&body))?;
+        let body = |uses: &mut Uses| uses.take_back().then(|| body(uses));
+        let (answer, ended) = tried(|| self.lock.try_with(body))?;
         drop(ended);
-        Ok(answer)
+        answer.ok_or(Fault::Busy)
     }
 
     pub fn look(&self, key: u128, ask: &Ask) -> Result<Verdict, Fault> {
@@ -142,6 +165,22 @@ impl Permits {
             uses.shards.iter().for_each(|shard| totals.add(shard));
             totals
         })
+    }
+}
+
+impl Drop for Permits {
+    /// What is left of many is freed on a thread of its own.
+    fn drop(&mut self) {
+        let left = self.lock.try_with(|uses| {
+            let is_large = uses.leases.count() as usize + uses.rules.room.keys() > KEYS_TO_FREE;
+            is_large.then(|| {
+                let leases = std::mem::replace(&mut uses.leases, Leases::new(0));
+                (leases, std::mem::take(&mut uses.shards))
+            })
+        });
+        if let Some((Some(large), _)) = left {
+            crate::keeper::drop_elsewhere("erlmcp_limiter", large);
+        }
     }
 }
 

@@ -20,6 +20,9 @@ use sync_core::sections;
 /// More are refused: their locks are all held at once.
 const MOST: usize = 16;
 
+/// Longer keys, together, are hashed on a dirty scheduler.
+const MOST_BYTES: usize = 128 * 1024;
+
 struct Part<'a> {
     limiter: &'a Limiter,
     key: u128,
@@ -123,40 +126,49 @@ unsafe fn read(
 unsafe fn check_all(
     env: *mut ErlNifEnv,
     args: &[ErlNifTerm; 4],
-    _is_dirty: bool,
+    is_dirty: bool,
 ) -> Result<ErlNifTerm, Fault> {
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
         let (cost, priority) = read_ask(env, args[1], args[2])?;
         let handles = read(env, args[0], args[3])?;
         let section = sections::enter();
-        let mut locks = SmallVec::<[Lock; 4]>::new();
         let mut parts = SmallVec::<[Part; 4]>::new();
+        let mut bytes = 0;
         for (nth, &(handle, key, external)) in handles.iter().enumerate() {
             let limiter = LIMITERS
                 .handles
                 .get(handle, &section)
                 .ok_or(Fault::Wrong(atoms::invalid_limiter()))?;
-            let key = limiter.secrets.key(env, key, external)?;
+            let (key, size) = limiter.secrets.key_and_size(env, key, external)?;
+            bytes += size;
+            if bytes > MOST_BYTES && !is_dirty {
+                return Err(Fault::Large);
+            }
             let same = |part: &&mut Part| std::ptr::eq(part.limiter, limiter) && part.key == key;
             if let Some(part) = parts.iter_mut().find(same) {
                 part.cost = (part.cost + cost).min(LARGEST);
                 continue;
             }
-            let lock = match locks.iter().position(|lock| lock.is_of(limiter, key)) {
-                Some(lock) => lock,
-                None => {
-                    locks.push(Lock::new(limiter, key)?);
-                    locks.len() - 1
-                }
-            };
             parts.push(Part {
                 limiter,
                 key,
                 cost,
-                lock,
+                lock: 0,
                 nth: nth + 1,
             });
+        }
+        // Not before all keys are hashed, since others wait meanwhile.
+        let mut locks = SmallVec::<[Lock; 4]>::new();
+        for part in &mut parts {
+            let is_its = |lock: &Lock| lock.is_of(part.limiter, part.key);
+            part.lock = match locks.iter().position(is_its) {
+                Some(lock) => lock,
+                None => {
+                    locks.push(Lock::new(part.limiter, part.key)?);
+                    locks.len() - 1
+                }
+            };
         }
         let now = nanoseconds();
         let is_refused = |part: &&Part| {

@@ -58,7 +58,7 @@ pub enum Verdict {
 }
 
 /// What is remembered of a key. A new one is the default.
-pub trait Meter: Copy + Default {
+pub trait Meter: Copy + Default + Send + 'static {
     /// What is allowed, the same for all keys.
     type Plan;
 
