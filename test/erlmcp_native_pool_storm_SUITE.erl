@@ -159,7 +159,7 @@ killing(Left, User, Users) ->
     N = rand:uniform(?USERS),
     #{N := {Pid, Ref}} = Users,
     exit(Pid, kill),
-    receive {'DOWN', Ref, process, Pid, killed} -> ok end,
+    receive {'DOWN', Ref, process, Pid, Reason} -> ?assertEqual(killed, Reason) end,
     [receive after 1 -> ok end || Left rem 8 =:= 0],
     killing(Left - 1, User, Users#{N := spawn_monitor(User)}).
 
