@@ -204,9 +204,13 @@ keep(Pool, Hands, Workers, Made) ->
         {erlmcp_native_pool, grow} ->
             _ = ?NIF:pool_demand(Pool),
             keep(Pool, Hands, Workers, Made);
-        {erlmcp_native_pool, Cell, retire} ->
+        {erlmcp_native_pool, Cell, retire} when is_map_key(Cell, Workers) ->
             ok = ?NIF:pool_remove(Pool, Cell),
             keep_and_add(Pool, Hands, maps:remove(Cell, Workers), Made);
+        %% It has been removed since.
+        {erlmcp_native_pool, Cell, retire} ->
+            gone = ?NIF:pool_remove(Pool, Cell),
+            keep(Pool, Hands, Workers, Made);
         {erlmcp_native_pool, Cell, _ResetOrBroken} ->
             case Workers of
                 #{Cell := Worker} ->
