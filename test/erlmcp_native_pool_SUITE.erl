@@ -618,4 +618,7 @@ under_a_supervisor(_) ->
     ok = gen_server:stop(Supervisor),
     receive {'EXIT', Supervisor, _} -> ok end,
     [receive {'DOWN', M, process, _, shutdown} -> ok end || M <- Others],
-    ?assertEqual({error, closed}, ?p:checkout(supervised)).
+    ?assertEqual({error, closed}, ?p:checkout(supervised)),
+    %% Beside one without a name there may be another.
+    Unnamed = [?p:child_spec(#{worker => token, concurrency => 1}) || _ <- [1, 2]],
+    ?assertMatch(ok, supervisor:check_childspecs(Unnamed)).

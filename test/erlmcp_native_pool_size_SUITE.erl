@@ -5,6 +5,7 @@
 -export([all/0, suite/0, init_per_testcase/2, end_per_testcase/2]).
 -export([
     grows_by_demand/1,
+    grows_for_those_who_do_not_wait/1,
     grows_to_the_maximum/1,
     grows_for_shared_workers_by_need/1,
     demand_that_vanishes_starts_no_more/1,
@@ -41,6 +42,7 @@
 all() ->
     [
         grows_by_demand,
+        grows_for_those_who_do_not_wait,
         grows_to_the_maximum,
         grows_for_shared_workers_by_need,
         demand_that_vanishes_starts_no_more,
@@ -131,6 +133,12 @@ grows_by_demand(_) ->
     ?assertMatch(#{workers := 1, starting := 0}, ?p:status(Pool)),
     _ = [take(Pool), take(Pool)],
     workers(Pool, #{workers => 2, in_use => 2}),
+    ?p:stop(Pool).
+
+grows_for_those_who_do_not_wait(_) ->
+    Pool = start(#{min => 0, max => 3, worker => worker(#{})}),
+    ?assertEqual({error, timeout}, ?p:checkout(Pool, #{timeout => 0})),
+    until(fun() -> element(1, ?p:checkout(Pool, #{timeout => 0})) =:= ok end),
     ?p:stop(Pool).
 
 grows_to_the_maximum(_) ->

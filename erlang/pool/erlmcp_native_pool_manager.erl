@@ -83,11 +83,15 @@ start_link(#{name := Name} = Opts) ->
 -spec child_spec(erlmcp_native_pool_options:checked()) -> supervisor:child_spec().
 child_spec(#{name := Name, stop_timeout := Timeout} = Opts) ->
     #{
-        id => {erlmcp_native_pool, Name},
+        id => {erlmcp_native_pool, id(Name)},
         start => {?MODULE, start_link, [Opts]},
         shutdown => 2 * Timeout + ?MARGIN,
         modules => [?MODULE]
     }.
+
+%% A supervisor may have several that have no name.
+id(undefined) -> make_ref();
+id(Name) -> Name.
 
 ?DOC(false).
 -spec init(erlmcp_native_pool_options:checked()) -> {ok, #state{}} | {stop, term()}.
