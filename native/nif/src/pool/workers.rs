@@ -1,15 +1,16 @@
 //! Workers, as their keepers and a pool's manager see them.
 
 use super::checkout::given;
-use super::handle::{local_pid, with_pool};
+use super::handle::{local_pid, with_pool, Vm};
 use super::worker::Worker;
 use crate::atoms;
 use crate::boundary::small;
 use crate::clock::nanoseconds;
 use crate::tried::Fault;
 use pool_core::choice::CELLS;
-use pool_core::pool::{Mode, Retired};
+use pool_core::pool::{Mode, Pool, Retired};
 use rustler::sys::*;
+use rustler::types::atom::Atom;
 
 unsafe fn add(
     env: *mut ErlNifEnv,
@@ -44,9 +45,30 @@ unsafe fn add(
 }
 tried_nif!("pool_add", 4, add);
 
-/// `ok` or `gone`.
-fn ok_if(is_there: bool) -> ErlNifTerm {
-    if is_there { atoms::ok() } else { atoms::gone() }.as_c_arg()
+/// Calls `body` with a pool and the number of a worker's cell.
+///
+/// # Safety
+/// `env` must be the calling environment and `args` its terms.
+unsafe fn with_cell(
+    env: *mut ErlNifEnv,
+    args: &[ErlNifTerm; 2],
+    body: impl FnOnce(&mut Pool<Vm>, u64) -> Atom,
+) -> Result<ErlNifTerm, Fault> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let Some(cell) = given(args[1]) else {
+            return Ok(enif_make_badarg(env));
+        };
+        with_pool(env, args[0], |pool, _| body(pool, cell).as_c_arg())
+    }
+}
+
+fn ok_if(is_there: bool) -> Atom {
+    if is_there {
+        atoms::ok()
+    } else {
+        atoms::gone()
+    }
 }
 
 unsafe fn remove(
@@ -56,10 +78,9 @@ unsafe fn remove(
 ) -> Result<ErlNifTerm, Fault> {
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
-        let Some(cell) = given(args[1]) else {
-            return Ok(enif_make_badarg(env));
-        };
-        with_pool(env, args[0], |pool, _| pool.remove(cell, nanoseconds())).map(ok_if)
+        with_cell(env, args, |pool, cell| {
+            ok_if(pool.remove(cell, nanoseconds()))
+        })
     }
 }
 tried_nif!("pool_remove", 2, remove);
@@ -71,16 +92,13 @@ unsafe fn retire(
 ) -> Result<ErlNifTerm, Fault> {
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
-        let Some(cell) = given(args[1]) else {
-            return Ok(enif_make_badarg(env));
-        };
-        let retired = with_pool(env, args[0], |pool, _| pool.retire(cell, nanoseconds()))?;
-        let answer = match retired {
-            Some(Retired::Removed) => atoms::removed(),
-            Some(Retired::Retiring) => atoms::retiring(),
-            None => atoms::gone(),
-        };
-        Ok(answer.as_c_arg())
+        with_cell(env, args, |pool, cell| {
+            match pool.retire(cell, nanoseconds()) {
+                Some(Retired::Removed) => atoms::removed(),
+                Some(Retired::Retiring) => atoms::retiring(),
+                None => atoms::gone(),
+            }
+        })
     }
 }
 tried_nif!("pool_retire", 2, retire);
@@ -92,15 +110,11 @@ unsafe fn take(
 ) -> Result<ErlNifTerm, Fault> {
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
-        let Some(cell) = given(args[1]) else {
-            return Ok(enif_make_badarg(env));
-        };
-        let answer = match with_pool(env, args[0], |pool, _| pool.take_away(cell))? {
+        with_cell(env, args, |pool, cell| match pool.take_away(cell) {
             Some(true) => atoms::ok(),
             Some(false) => atoms::busy(),
             None => atoms::gone(),
-        };
-        Ok(answer.as_c_arg())
+        })
     }
 }
 tried_nif!("pool_take", 2, take);
@@ -112,10 +126,9 @@ unsafe fn ready(
 ) -> Result<ErlNifTerm, Fault> {
     // SAFETY: `env` is the calling environment and `args` its terms.
     unsafe {
-        let Some(cell) = given(args[1]) else {
-            return Ok(enif_make_badarg(env));
-        };
-        with_pool(env, args[0], |pool, _| pool.bring_back(cell, nanoseconds())).map(ok_if)
+        with_cell(env, args, |pool, cell| {
+            ok_if(pool.bring_back(cell, nanoseconds()))
+        })
     }
 }
 tried_nif!("pool_ready", 2, ready);
